@@ -1,0 +1,162 @@
+"""Prometheus Alertmanager, API v2.
+
+To it a duty is a state: an alert that is not posted again resolves, so the open duties are shown
+every minute with an end a few minutes ahead, and closed ones as ended. The notice that opens or
+closes a duty is the same alert, so nobody is paged twice; every other notice is an alert of its
+own with a limited life. Several Alertmanagers of one cluster are several channels: each must be
+told, and they drop the repeats among themselves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from alerts import words
+from alerts.channel import BadSettings
+from alerts.channels.http import HttpSettings, Poster, checked_url, rfc3339
+from monitor.facts import Instant
+from monitor.notices import Body, ClosedDuty, Kind, Notice, OpenDuty, Severity
+
+Alert: TypeAlias = dict[str, str | dict[str, str]]
+
+_SECOND: Final = 1_000_000
+_PATH: Final = "/api/v2/alerts"
+_MOST_AT_ONCE: Final = 500  # alerts of one request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertmanagerSettings(HttpSettings):
+    """*url* is what precedes ``/api/v2``. Raises BadSettings.
+
+    Open duties are shown every *every_s* seconds and end by themselves after *life_s* without;
+    an event is an alert for *event_life_s*. *generator_url* is linked from each alert.
+    """
+
+    name: str = "alertmanager"
+    every_s: int = 60
+    life_s: int = 300
+    event_life_s: int = 3600
+    generator_url: str | None = None
+
+    def __post_init__(self) -> None:
+        HttpSettings.__post_init__(self)
+        if not 1 <= self.every_s < self.life_s:
+            raise BadSettings("every_s: at least 1 and less than life_s")
+        if self.event_life_s < 1:
+            raise BadSettings("event_life_s: at least 1")
+        if self.generator_url is not None:
+            checked_url("generator_url", self.generator_url)
+
+
+class Alertmanager:
+    """Posts notices, and shows the state of the duties."""
+
+    def __init__(self, settings: AlertmanagerSettings) -> None:
+        self._settings = settings
+        self._poster = Poster(settings)
+
+    @property
+    def name(self) -> str:
+        return self._settings.name
+
+    @property
+    def every_us(self) -> int:
+        """How often to show the state."""
+        return self._settings.every_s * _SECOND
+
+    @property
+    def closed_for_us(self) -> int:
+        """How long a closed duty is shown as closed: until its last end has passed anyway."""
+        return 2 * self._settings.life_s * _SECOND
+
+    def send(self, notice: Notice, now: Instant) -> str:
+        """Return the status code, or raise NotDelivered."""
+        return self._post([self._alert_of(notice, now)], now, {"idempotency-key": notice.key})
+
+    def show(self, duties: Sequence[OpenDuty], closed: Sequence[ClosedDuty], now: Instant) -> None:
+        """Post *duties* as firing and *closed* as ended, or raise NotDelivered."""
+        firing = {_name(duty): self._firing(duty, now) for duty in duties}
+        # A duty that is open is never shown as closed, whatever the other list says.
+        ended = [self._ended(duty, now) for duty in closed if _name(duty) not in firing]
+        alerts = [*firing.values(), *ended]
+        for start in range(0, len(alerts), _MOST_AT_ONCE):
+            self._post(alerts[start : start + _MOST_AT_ONCE], now, {})
+
+    def _post(self, alerts: Sequence[Alert], now: Instant, headers: dict[str, str]) -> str:
+        body = json.dumps(alerts, ensure_ascii=False).encode()
+        return self._poster.post(_PATH, body, headers, now)
+
+    def _alert_of(self, notice: Notice, now: Instant) -> Alert:
+        annotations = _annotations(words.summary(notice), notice.body)
+        if notice.processor and notice.rule and notice.duty:
+            labels = duty_labels(notice.processor, notice.rule, notice.duty)
+            if notice.kind is Kind.DUTY_OPENED:
+                return self._alert(labels, annotations, notice.created_at, self._end(now))
+            if notice.kind is Kind.DUTY_CLOSED:
+                return self._alert(labels, annotations, notice.created_at, now)
+        end = now + self._settings.event_life_s * _SECOND
+        return self._alert(event_labels(notice), annotations, notice.created_at, end)
+
+    def _firing(self, duty: OpenDuty, now: Instant) -> Alert:
+        annotations = _annotations(words.summary_of_duty(duty), duty.body)
+        return self._alert(duty_labels(*_name(duty)), annotations, duty.opened_at, self._end(now))
+
+    def _ended(self, duty: ClosedDuty, now: Instant) -> Alert:
+        return self._alert(duty_labels(*_name(duty)), {}, duty.opened_at, min(duty.closed_at, now))
+
+    def _end(self, now: Instant) -> Instant:
+        return now + self._settings.life_s * _SECOND
+
+    def _alert(
+        self, labels: dict[str, str], annotations: dict[str, str], start: Instant, end: Instant
+    ) -> Alert:
+        alert: Alert = {
+            "labels": labels,
+            "annotations": annotations,
+            # An alert that ends before it starts is refused, and clocks differ between hosts.
+            "startsAt": rfc3339(min(start, end)),
+            "endsAt": rfc3339(end),
+        }
+        if self._settings.generator_url is not None:
+            alert["generatorURL"] = self._settings.generator_url
+        return alert
+
+
+def duty_labels(processor: str, rule: str, duty: str) -> dict[str, str]:
+    """Return what identifies the alert of a duty: the same for its notice and its state."""
+    return {
+        "alertname": "FacetallyDutyOpen",
+        "processor": processor,
+        "rule": rule,
+        "duty": duty,
+        "severity": Severity.PAGE.value,
+    }
+
+
+def event_labels(notice: Notice) -> dict[str, str]:
+    """Return what identifies the alert of one notice; by its key, or two would be taken for one."""
+    named = {"processor": notice.processor, "rule": notice.rule, "duty": notice.duty}
+    return {
+        "alertname": "Facetally" + notice.kind.value.title().replace("_", ""),
+        **{name: value for name, value in named.items() if value},
+        "severity": notice.severity.value,
+        "notice": notice.key,
+    }
+
+
+def _name(duty: OpenDuty | ClosedDuty) -> tuple[str, str, str]:
+    return duty.processor, duty.rule, duty.duty
+
+
+def _annotations(said: words.Words, body: Body) -> dict[str, str]:
+    facts = {name: words.plain(value) for name, value in body.items() if value is not None}
+    described = words.description(body)
+    return facts | {
+        "summary": said.en,
+        "summary_zh": said.zh,
+        "description": described.en,
+        "description_zh": described.zh,
+    }

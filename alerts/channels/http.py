@@ -1,0 +1,171 @@
+"""One POST to a receiver: bounded in time, to the given address only, saying nothing it should not.
+
+Uses the transport of httpx and not its client: no redirects, cookies, ``.netrc`` or proxies from
+the environment, and no log line with the address, which for many receivers is a secret itself.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from alerts.channel import BadSettings, NotDelivered, checked_name
+from monitor.facts import Instant
+
+LONGEST_RETRY_AFTER_S: Final = 3600.0
+_LONGEST_TIMEOUT_S: Final = 20.0  # connect, send and wait each take it; a lease is 120 s
+_PASSING: Final = {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_EARLY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSettings:
+    """Where to post, and how. Raises BadSettings, which quotes no value.
+
+    *authorization* is the whole value of that header. *ca_file* replaces the system's
+    certificate authorities. *proxy* is an address such as ``http://proxy:3128``.
+    """
+
+    name: str
+    url: str = field(repr=False)
+    timeout_s: float = 10.0
+    authorization: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+    proxy: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        checked_name(self.name)
+        checked_url("url", self.url)
+        if self.proxy is not None:
+            checked_url("proxy", self.proxy, login=True)
+        if not 0 < self.timeout_s <= _LONGEST_TIMEOUT_S:
+            raise BadSettings(f"timeout_s: more than 0, at most {_LONGEST_TIMEOUT_S:.0f}")
+        if self.authorization is not None and not _fits_a_header(self.authorization):
+            raise BadSettings("authorization: printable ASCII only")
+        if self.ca_file is not None and not self.ca_file.is_file():
+            raise BadSettings("ca_file: there is no such file")
+
+
+class Poster:
+    """Posts to one receiver, a new connection each time. Raises BadSettings for bad files."""
+
+    def __init__(self, settings: HttpSettings) -> None:
+        self._settings = settings
+        self._transport = httpx.HTTPTransport(
+            verify=_tls(settings.ca_file),
+            trust_env=False,
+            proxy=settings.proxy,
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
+
+    def post(self, path: str, body: bytes, headers: Mapping[str, str], now: Instant) -> str:
+        """Return the status code of the confirmation, or raise NotDelivered.
+
+        What the receiver says beside its status is not even read.
+        """
+        request = self._request(path, body, headers)
+        try:
+            response = self._transport.handle_request(request)
+            response.close()
+        except httpx.TransportError as exc:
+            # From None: the chain holds the request, with its address and headers.
+            raise NotDelivered(_why(exc)) from None
+        return _judge(response, now)
+
+    def _request(self, path: str, body: bytes, headers: Mapping[str, str]) -> httpx.Request:
+        settings = self._settings
+        own = {"content-type": "application/json", "user-agent": "facetally"}
+        if settings.authorization is not None:
+            own["authorization"] = settings.authorization
+        return httpx.Request(
+            "POST",
+            settings.url.rstrip("/") + path if path else settings.url,
+            headers={**own, **headers},
+            content=body,
+            extensions={"timeout": httpx.Timeout(settings.timeout_s).as_dict()},
+        )
+
+
+def _judge(response: httpx.Response, now: Instant) -> str:
+    status = response.status_code
+    if response.is_success:
+        return str(status)
+    passing = status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    raise NotDelivered(
+        f"answered {status}",
+        permanent=not passing,
+        retry_after_s=_retry_after(response.headers.get("retry-after"), now) if passing else None,
+    )
+
+
+def _retry_after(value: str | None, now: Instant) -> float | None:
+    """Seconds or an HTTP date, bounded: no receiver may put a page off for a week."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        seconds = float(text[:9])
+    else:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - now / 1_000_000
+        except (ValueError, OverflowError):
+            return None
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_S)
+
+
+def _why(exc: httpx.TransportError) -> str:
+    cause: BaseException | None = exc
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return "its certificate is not accepted"
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(exc, httpx.TimeoutException):
+        return "no answer in time"
+    if isinstance(exc, httpx.ConnectError):
+        return "no connection"
+    return f"the connection failed ({type(exc).__name__})"
+
+
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (ssl.SSLError, OSError):
+        raise BadSettings("ca_file: holds no certificates") from None
+
+
+def _fits_a_header(text: str) -> bool:
+    return text.isascii() and text.isprintable() and bool(text.strip())
+
+
+def checked_url(setting: str, text: str, *, login: bool = False) -> None:
+    """Raise BadSettings, which names *setting*, unless *text* is an http or https URL."""
+    try:
+        url = httpx.URL(text)
+        urlsplit(text).port  # noqa: B018 - raises for ports and brackets that httpx lets pass
+    except (httpx.InvalidURL, ValueError):
+        raise BadSettings(f"{setting}: is no URL") from None
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise BadSettings(f"{setting}: must be http://... or https://...")
+    if url.userinfo and not login:
+        raise BadSettings(f"{setting}: no user or password in it, use authorization")
+    if url.fragment:
+        raise BadSettings(f"{setting}: no fragment (#...) in it")
+
+
+def rfc3339(instant: Instant) -> str:
+    """Return *instant* as text in UTC, to the microsecond."""
+    seconds, micros = divmod(instant, 1_000_000)
+    day = datetime.fromtimestamp(seconds, tz=UTC)
+    return f"{day:%Y-%m-%dT%H:%M:%S}.{micros:06d}Z"

@@ -1,0 +1,47 @@
+"""What the senders count. The wiring connects this to Prometheus, under the names given here.
+
+The label ``channel`` is one of the configured channels. All of it is called from several threads.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from monitor.facts import Instant
+
+
+class Metrics(Protocol):
+    """Counters and gauges of the process that sends."""
+
+    def sent(self, channel: str) -> None:
+        """``facetally_notices_sent_total{channel}``: notices confirmed by the receiver."""
+
+    def failed(self, channel: str, *, permanent: bool) -> None:
+        """``facetally_notice_failures_total{channel,permanent}``: attempts that failed."""
+
+    def shown(self, channel: str, *, ok: bool) -> None:
+        """``facetally_duty_posts_total{channel,outcome}``: re-posts of the open duties."""
+
+    def crashed(self, channel: str) -> None:
+        """``facetally_alerts_errors_total{channel}``: errors that are not the receiver's."""
+
+    def turned(self, channel: str, now: Instant) -> None:
+        """``facetally_alerts_last_round_timestamp_seconds{channel}``: for a dead-man's switch."""
+
+    def waiting(self, channel: str, notices: int, failing: int, oldest_s: float) -> None:
+        """Three gauges by channel, zero when all is delivered.
+
+        ``facetally_notices_waiting``, ``facetally_notices_failing`` and
+        ``facetally_notices_oldest_waiting_seconds``.
+        """
+
+
+class NoMetrics:
+    """Counts nothing."""
+
+    def sent(self, channel: str) -> None: ...
+    def failed(self, channel: str, *, permanent: bool) -> None: ...
+    def shown(self, channel: str, *, ok: bool) -> None: ...
+    def crashed(self, channel: str) -> None: ...
+    def turned(self, channel: str, now: Instant) -> None: ...
+    def waiting(self, channel: str, notices: int, failing: int, oldest_s: float) -> None: ...

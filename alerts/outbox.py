@@ -1,0 +1,82 @@
+"""From the outbox to a channel: claim, send, then mark, one notice per call.
+
+At least once: who dies between sending and marking leaves a lease that runs out, and the notice
+goes again under the same key. Nothing is ever given up: what only a person can mend is tried
+again seldom, and shown meanwhile. A notice that cannot be sent holds up no other.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from alerts.channel import Channel, NotDelivered
+from alerts.metrics import Metrics, NoMetrics
+from monitor.facts import Instant
+from monitor.notices import Claim, Outbox
+
+log = logging.getLogger(__name__)
+
+SECOND: Final = 1_000_000
+_NO_METRICS: Final = NoMetrics()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """When to try again. *lease_us* must outlast one attempt, or a repeat is certain.
+
+    *jitter* gives numbers of [0, 1), so that receivers that failed together are not tried
+    together for ever.
+    """
+
+    lease_us: int = 120 * SECOND
+    longest_us: int = 3600 * SECOND
+    jitter: Callable[[], float] = random.random
+
+    def after(self, attempts: int, error: NotDelivered) -> int:
+        """Return the pause in microseconds after the failure of attempt number *attempts*.
+
+        Doubles from two seconds up to *longest_us*, give or take a quarter, and is never
+        shorter than the receiver asked for.
+        """
+        if error.permanent:
+            return self.longest_us
+        doubled = SECOND * 2 ** min(attempts, 32)
+        pause = int(doubled * (0.75 + self.jitter() / 2))
+        asked = int((error.retry_after_s or 0.0) * SECOND)
+        return min(max(pause, asked), self.longest_us)
+
+
+_RETRY: Final = Retry()
+
+
+def send_next(
+    outbox: Outbox,
+    channel: Channel,
+    now: Instant,
+    retry: Retry = _RETRY,
+    metrics: Metrics = _NO_METRICS,
+) -> bool:
+    """Offer the notice that *channel* has owed longest. Return False when none is due."""
+    claim = outbox.claim(channel.name, now, retry.lease_us)
+    if claim is None:
+        return False
+    try:
+        answer = channel.send(claim.notice, now)
+    except NotDelivered as exc:
+        _put_back(outbox, claim, now + retry.after(claim.attempts, exc), exc)
+        metrics.failed(channel.name, permanent=exc.permanent)
+        return True
+    outbox.sent(claim, now, answer)
+    metrics.sent(channel.name)
+    return True
+
+
+def _put_back(outbox: Outbox, claim: Claim, again_at: Instant, error: NotDelivered) -> None:
+    level = logging.ERROR if error.permanent else logging.WARNING
+    where = (claim.notice.key, claim.channel, claim.attempts)
+    log.log(level, "notice %s not delivered on %s, attempt %d: %s", *where, error)
+    outbox.failed(claim, again_at, f"{'permanent: ' if error.permanent else ''}{error}")

@@ -1,0 +1,146 @@
+"""The process that sends: one thread per channel, so that a receiver that hangs delays no other.
+
+Ends when *stop* is set, after the attempts under way. Whatever goes wrong with the store or in a
+channel is logged, counted and tried again: these loops are the last to give up.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+from alerts.channel import Channel, NotDelivered, StateChannel
+from alerts.metrics import Metrics, NoMetrics
+from alerts.outbox import SECOND, Retry, send_next
+from monitor.facts import Instant
+from monitor.notices import Outbox
+
+log = logging.getLogger(__name__)
+
+Clock: TypeAlias = Callable[[], Instant]
+
+_LOOK_AFTER_S: Final = 15.0  # how often the outbox is repaired and its backlog measured
+_LONGEST_PAUSE_S: Final = 30.0
+_LAST_ATTEMPT_S: Final = 25.0  # what attempts under way may take in all, once told to stop
+
+
+def run_alerts(
+    outbox: Outbox,
+    channels: Sequence[Channel],
+    clock: Clock,
+    stop: threading.Event,
+    interval: float,
+    *,
+    metrics: Metrics | None = None,
+    retry: Retry | None = None,
+) -> None:
+    """Send until *stop* is set; look for new notices every *interval* seconds.
+
+    An attempt that is still under way 25 s after that is left behind, and its notice comes again.
+    Raises ValueError if two channels have one name.
+    """
+    names = [channel.name for channel in channels]
+    if len(set(names)) != len(names):
+        raise ValueError("two channels have the same name")
+    counts = metrics or NoMetrics()
+    senders = [Sender(outbox, channel, retry or Retry(), counts) for channel in channels]
+    threads = [_started(sender, clock, stop, interval) for sender in senders]
+
+    crashes = 0
+    while not stop.is_set():
+        crashes = 0 if _look_after(outbox, names, counts, clock()) else crashes + 1
+        stop.wait(_pause(crashes, interval) if crashes else _LOOK_AFTER_S)
+    _join(threads)
+
+
+class Sender:
+    """What one channel's thread does, turn by turn."""
+
+    def __init__(self, outbox: Outbox, channel: Channel, retry: Retry, metrics: Metrics) -> None:
+        self._outbox = outbox
+        self._channel = channel
+        self._retry = retry
+        self._metrics = metrics
+        self._show_at: Instant = 0
+
+    def run(self, clock: Clock, stop: threading.Event, interval: float) -> None:
+        """Take turns until *stop* is set, at once while there is more, else every *interval* s."""
+        crashes = 0
+        while not stop.is_set():
+            # Apart, so that neither keeps the other from being tried.
+            shown, sent = self._tried(self.show, clock()), self._tried(self.send, clock())
+            crashes = crashes + 1 if None in {shown, sent} else 0
+            if crashes or not sent:
+                stop.wait(_pause(crashes, interval))
+
+    def send(self, now: Instant) -> bool:
+        """Offer the notice that waits longest. Return False if none is due."""
+        more = send_next(self._outbox, self._channel, now, self._retry, self._metrics)
+        self._metrics.turned(self._channel.name, now)
+        return more
+
+    def show(self, now: Instant) -> bool:
+        """Show the state of the duties, if this channel needs that and it is time."""
+        channel = self._channel
+        if not isinstance(channel, StateChannel) or now < self._show_at:
+            return False
+        # After a failure sooner, so that one lost post does not let an alert end.
+        self._show_at = now + channel.every_us // 4
+        duties = self._outbox.open_duties()
+        closed = self._outbox.closed_duties_since(now - channel.closed_for_us)
+        try:
+            channel.show(duties, closed, now)
+        except NotDelivered as exc:
+            log.warning("%d open duties not shown on %s: %s", len(duties), channel.name, exc)
+            self._metrics.shown(channel.name, ok=False)
+            return False
+        self._show_at = now + channel.every_us
+        self._metrics.shown(channel.name, ok=True)
+        return True
+
+    def _tried(self, work: Callable[[Instant], bool], now: Instant) -> bool | None:
+        try:
+            return work(now)
+        except Exception:
+            log.exception("channel %s: error, goes on", self._channel.name)
+            self._metrics.crashed(self._channel.name)
+            return None
+
+
+def _look_after(outbox: Outbox, names: Sequence[str], metrics: Metrics, now: Instant) -> bool:
+    """Repair the outbox and measure its backlog. Return False if the store is away."""
+    try:
+        outbox.ensure(names, now)
+        waiting = {found.channel: found for found in outbox.waiting()}
+    except Exception:
+        log.exception("the outbox cannot be read, goes on")
+        return False
+    for name in names:
+        found = waiting.get(name)
+        if found is None:
+            metrics.waiting(name, 0, 0, 0.0)
+            continue
+        age = max(now - found.oldest, 0) / SECOND
+        metrics.waiting(name, found.notices, found.failing, age)
+    return True
+
+
+def _started(
+    sender: Sender, clock: Clock, stop: threading.Event, interval: float
+) -> threading.Thread:
+    # A daemon: a receiver that drips its answer must not keep the process from ending.
+    thread = threading.Thread(target=sender.run, args=(clock, stop, interval), daemon=True)
+    thread.start()
+    return thread
+
+
+def _pause(crashes: int, interval: float) -> float:
+    return float(min(interval * 2 ** min(crashes, 10), max(_LONGEST_PAUSE_S, interval)))
+
+
+def _join(threads: Sequence[threading.Thread]) -> None:
+    left = _LAST_ATTEMPT_S / max(len(threads), 1)
+    for thread in threads:
+        thread.join(left)

@@ -1,0 +1,107 @@
+"""Notices in words, English and Chinese. Any fact may be missing; none is made up."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from monitor.notices import Body, Kind, Notice, OpenDuty
+
+
+class Words(NamedTuple):
+    """The same sentence in both languages."""
+
+    en: str
+    zh: str
+
+
+_TITLES = {
+    Kind.DUTY_OPENED: Words("A duty is open", "产生一项法定义务"),
+    Kind.DUTY_MOVED: Words("A duty is due earlier than was thought", "义务期限提前"),
+    Kind.DUE_SETTLED: Words("A provisional deadline is settled", "暂定期限已确定"),
+    Kind.DUTY_CLOSED: Words("A duty is closed", "义务已结束"),
+    Kind.RESTATEMENT_WAITS: Words(
+        "A later trigger day waits for a decision", "触发日推迟，待人工确认"
+    ),
+    Kind.REACH_UNCONFIRMED: Words(
+        "A threshold may have been reached, unconfirmed", "可能已达到阈值，尚未确认"
+    ),
+    Kind.GAP: Words(
+        "Records can no longer be read, the number is unverified", "部分记录已无法读取，数量未核实"
+    ),
+    Kind.PARTITION_STOPPED: Words(
+        "A partition is stopped: too many rejects", "分区已停止：被拒记录过多"
+    ),
+    Kind.LOG_WENT_BACK: Words(
+        "A change log went backwards, its store is stopped", "变更日志倒退，该存储已停止处理"
+    ),
+    Kind.TEST: Words("Test of this channel, nothing is owed", "通道测试，无任何义务"),
+}
+
+# Named after the article; whoever files reads the law, not this.
+_RULES = {
+    "frt.file": Words("filing of FR use, Art. 15", "人脸识别技术应用备案（第十五条）"),
+    "frt.file.legacy": Words(
+        "filing of FR use, reached before 2025-06-01",
+        "人脸识别技术应用备案（2025-06-01 前已达到）",
+    ),
+    "frt.change": Words("change of the filing, Art. 15", "备案变更（第十五条）"),
+    "frt.cancel": Words("cancellation of the filing, Art. 15", "备案注销（第十五条）"),
+}
+
+_CLAUSES = (
+    ("individuals", Words("individuals stored: {}", "存储人数：{}")),
+    ("at_least", Words("threshold: {}", "阈值：{}")),
+    ("trigger_day", Words("trigger day: {} (Beijing)", "触发日：{}（北京时间）")),
+    ("was_trigger_day", Words("trigger day before: {}", "原触发日：{}")),
+    ("due_day", Words("last day to act: {}", "截止日：{}")),
+    (
+        "due_between",
+        Words(
+            "last day to act, provisional, calendar not published: between {}",
+            "截止日（暂定，节假日安排尚未公布）：{} 之间",
+        ),
+    ),
+    ("was_due_day", Words("last day before: {}", "原截止日：{}")),
+    ("topic", Words("topic: {}", "主题：{}")),
+    ("partition", Words("partition: {}", "分区：{}")),
+    ("reason", Words("reason: {}", "原因：{}")),
+    ("calendar_version", Words("calendar: {}", "日历版本：{}")),
+    ("audit_head", Words("audit head: {}", "审计链头：{}")),
+)
+
+
+def summary(notice: Notice) -> Words:
+    """Return one line: what has happened, by which rule, at whom."""
+    return _headline(notice.kind, notice.rule, notice.processor)
+
+
+def summary_of_duty(duty: OpenDuty) -> Words:
+    """Return the line of an open duty: that of the notice that opened it."""
+    return _headline(Kind.DUTY_OPENED, duty.rule, duty.processor)
+
+
+def description(body: Body) -> Words:
+    """Return the facts of *body* that have a name in words; may be empty."""
+    said = [
+        (clause.en.format(_said(name, value, "and")), clause.zh.format(_said(name, value, "至")))
+        for name, clause in _CLAUSES
+        if (value := body.get(name)) is not None
+    ]
+    return Words("; ".join(en for en, _ in said), "；".join(zh for _, zh in said))
+
+
+def plain(value: str | int | bool | None) -> str:  # noqa: FBT001 - a value, not a switch
+    """Return *value* as the text of an annotation."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _headline(kind: Kind, rule: str | None, processor: str | None) -> Words:
+    title = _TITLES[kind]
+    by = _RULES.get(rule, Words(rule, rule)) if rule else Words("", "")
+    en = title.en + (f": {by.en}" if by.en else "") + (f" ({processor})" if processor else "")
+    zh = title.zh + (f"：{by.zh}" if by.zh else "") + (f"（{processor}）" if processor else "")
+    return Words(en, zh)
+
+
+def _said(name: str, value: str | int | bool, to: str) -> str:  # noqa: FBT001 - a value
+    return plain(value).replace("/", f" {to} ") if name == "due_between" else plain(value)

@@ -1,0 +1,260 @@
+"""Duties: what a processor owes by a day, since when and why, and what a late fact does to it.
+
+A duty is a value. Its status is computed from it and one *now*, never stored; its clock does not
+stop when the stock falls. ``restated`` only decides: the caller writes what was decided, with its
+reason, into the audit log, and pages. Filings are not part of this module yet: a duty ends only
+when a person closes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from enum import StrEnum
+
+from monitor.facts import Instant, Version
+from monitor.rules import Rule, RuleError, rule_for_trigger
+from monitor.workdays import Calendar, Deadline, beijing_day, overdue_from
+
+
+class Status(StrEnum):
+    """Where a duty stands at an instant."""
+
+    OPEN = "open"
+    OVERDUE = "overdue"
+    COMPLETED = "completed"
+    ANNULLED = "annulled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duty:
+    """What *processor* owes under *rule* because of what happened at *trigger_at*.
+
+    *key* tells apart the duties of one processor and rule: the number of the latch ("1", "2", ..)
+    or ``event_key``. *trigger_at* is event time, *opened_at* is when we knew; *not_later_than*
+    says that the trigger day is only bounded from above. *proof* is JSON, without personal data.
+    *annulled* is the reason a person gave for closing it without anything being done.
+    """
+
+    processor: str
+    rule: str
+    key: str
+    trigger_day: date
+    trigger_at: Instant
+    not_later_than: bool
+    opened_at: Instant
+    deadline: Deadline
+    proof: Mapping[str, object] = field(hash=False)
+    closed_at: Instant | None = None
+    annulled: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.processor and self.rule and self.key):
+            raise ValueError("a duty needs a processor, a rule and a key")
+        if self.trigger_day != beijing_day(self.trigger_at):
+            raise ValueError("the trigger day must be the day of 'trigger_at' in Beijing")
+        if self.annulled is not None and self.closed_at is None:
+            raise ValueError("an annulled duty needs 'closed_at'")
+        # Our own copy, in the form in which a database gives it back; refuses what is no JSON.
+        proof = json.loads(json.dumps(dict(self.proof), allow_nan=False))
+        object.__setattr__(self, "proof", proof)
+
+    @property
+    def overdue_at(self) -> Instant:
+        """The first instant that is too late; by the early end while provisional."""
+        return overdue_from(self.deadline.earliest)
+
+    def status(self, now: Instant) -> Status:
+        """Return how the duty stood at *now*, also for a *now* before it was closed."""
+        if self.closed_at is not None and self.closed_at <= now:
+            return Status.COMPLETED if self.annulled is None else Status.ANNULLED
+        return Status.OVERDUE if now >= self.overdue_at else Status.OPEN
+
+
+class Decision(StrEnum):
+    """What is to be done about a trigger day that was found anew."""
+
+    KEEP = "keep"  # nothing has changed
+    MOVE = "move"  # store Restatement.duty at once, and page
+    ASK = "ask"  # leave the duty as it is; a person decides
+
+
+class Why(StrEnum):
+    """The reason of a decision, for the audit log; a closed list."""
+
+    SAME_DAY = "same_day"
+    EARLIER_DAY = "earlier_day"
+    LATER_DAY = "later_day"
+    REACH_VANISHED = "reach_vanished"
+    DUTY_CLOSED = "duty_closed"
+    NO_RULE_THEN = "no_rule_then"  # nothing was owed for the day found, or the rule is off
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restatement:
+    """A decision, with the day that the duty had and the day found now (None: no reach).
+
+    *duty* is the duty that holds after the decision: moved, or as it was.
+    """
+
+    decision: Decision
+    why: Why
+    held_day: date
+    found_day: date | None
+    known_at: Instant
+    duty: Duty
+
+
+def event_key(version: Version) -> str:
+    """Return the key of the duty that the event of this version opens: the same event, the same."""
+    return ".".join(map(str, version))
+
+
+def owed(
+    rule: Rule,
+    *,
+    processor: str,
+    key: str,
+    trigger_at: Instant,
+    known_at: Instant,
+    calendar: Calendar,
+    proof: Mapping[str, object],
+    not_later_than: bool = False,
+) -> Duty:
+    """Return the duty that *rule* opens; *rule* is what ``rule_for_trigger`` gave for its day.
+
+    Raises RuleError for a rule whose clock is not built, which no enabled rule has.
+    """
+    trigger_day = beijing_day(trigger_at)
+    return Duty(
+        processor=processor,
+        rule=rule.id,
+        key=key,
+        trigger_day=trigger_day,
+        trigger_at=trigger_at,
+        not_later_than=not_later_than,
+        opened_at=known_at,
+        deadline=deadline_under(rule, trigger_day, calendar),
+        proof=proof,
+    )
+
+
+def deadline_under(rule: Rule, trigger_day: date, calendar: Calendar) -> Deadline:
+    """Return the last day to act under *rule*. Raises RuleError if its clock is not built.
+
+    Calendar days and years end on whatever day they end: that a last day that is off may move to
+    the next working day is not counted on.
+    """
+    match rule:
+        case Rule(unit="working_days", period=int(period)):
+            return calendar.deadline(trigger_day, period, rule.count_trigger_day)
+        case Rule(unit="calendar_days", period=int(period)):
+            last = trigger_day + timedelta(days=period - rule.count_trigger_day)
+        case Rule(unit="years", period=int(period)):
+            last = _years_after(trigger_day, period)
+        case Rule(unit="fixed_date", fixed_date=date() as last):
+            pass
+        case _:
+            raise RuleError(rule.id, "unit", f"clocks of {rule.unit} are not built yet")
+    return Deadline.on(last, calendar.version)
+
+
+def recounted(duty: Duty, rules: Iterable[Rule], calendar: Calendar) -> Duty | None:
+    """Return *duty* with its deadline by *calendar*, or None if its last day stays as it was.
+
+    For when a year is loaded or corrected, or the period of a rule is changed in the settings. A
+    duty that is closed, or whose rule is gone or switched off, stays as it was.
+    """
+    rule = next((rule for rule in rules if rule.id == duty.rule and rule.enabled), None)
+    if rule is None or duty.closed_at is not None:
+        return None
+    deadline = deadline_under(rule, duty.trigger_day, calendar)
+    same = (deadline.provisional, deadline.days) == (duty.deadline.provisional, duty.deadline.days)
+    return None if same else replace(duty, deadline=deadline)
+
+
+def restated(
+    duty: Duty,
+    rules: Iterable[Rule],
+    new_trigger_at: Instant | None,
+    *,
+    known_at: Instant,
+    calendar: Calendar,
+    proof: Mapping[str, object],
+    not_later_than: bool = False,
+) -> Restatement:
+    """Decide what a newly found trigger (None: the number was never reached) does to *duty*.
+
+    An earlier day moves an open duty at once, from ``frt.file`` to its legacy row if need be. A
+    later day, a reach that vanished, and whatever concerns a closed duty wait for a person, so
+    that a duty never turns from the legacy row back by itself.
+    """
+    found = None if new_trigger_at is None else beijing_day(new_trigger_at)
+    rule = None if found is None else rule_for_trigger(rules, duty.rule, found)
+    decision, why = _judged(duty, found, rule)
+    moved = duty
+    if decision is Decision.MOVE and rule is not None and new_trigger_at is not None:
+        moved = owed(
+            rule,
+            processor=duty.processor,
+            key=duty.key,
+            trigger_at=new_trigger_at,
+            known_at=duty.opened_at,
+            calendar=calendar,
+            proof=proof,
+            not_later_than=not_later_than,
+        )
+    return Restatement(
+        decision=decision,
+        why=why,
+        held_day=duty.trigger_day,
+        found_day=found,
+        known_at=known_at,
+        duty=moved,
+    )
+
+
+def as_json(duty: Duty, now: Instant, calendar: Calendar) -> dict[str, object]:
+    """Return one entry of ``duties --json``. Days are ``YYYY-MM-DD``; *now* gives the day today.
+
+    ``working_days_left`` is to the early end while provisional, and None once closed.
+    """
+    deadline = duty.deadline
+    status = duty.status(now)
+    running = status in {Status.OPEN, Status.OVERDUE}
+    return {
+        "processor": duty.processor,
+        "rule": duty.rule,
+        "status": status.value,
+        "trigger_day": duty.trigger_day.isoformat(),
+        "due_day": deadline.due_day.isoformat() if deadline.due_day else None,
+        "due_between": [day.isoformat() for day in deadline.days] if deadline.provisional else None,
+        "working_days_left": (
+            calendar.working_days_left(beijing_day(now), deadline) if running else None
+        ),
+        "calendar_version": deadline.calendar_version,
+        "proof": dict(duty.proof),
+    }
+
+
+def _judged(duty: Duty, found: date | None, rule: Rule | None) -> tuple[Decision, Why]:
+    if found == duty.trigger_day:
+        return Decision.KEEP, Why.SAME_DAY
+    if duty.closed_at is not None:
+        return Decision.ASK, Why.DUTY_CLOSED
+    if found is None:
+        return Decision.ASK, Why.REACH_VANISHED
+    if found > duty.trigger_day:
+        return Decision.ASK, Why.LATER_DAY
+    if rule is None:
+        return Decision.ASK, Why.NO_RULE_THEN
+    return Decision.MOVE, Why.EARLIER_DAY
+
+
+def _years_after(day: date, years: int) -> date:
+    try:
+        return day.replace(year=day.year + years)
+    except ValueError:  # 29 February: the last day of the month (Civil Code art. 202)
+        return day.replace(year=day.year + years, day=28)

@@ -1,0 +1,45 @@
+"""How much of a partition may be rejected before it is stopped (DESIGN section 4). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Recent: TypeAlias = Sequence[Sequence[int]]
+"""Pairs (records, rejects) of the latest batches, oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectLimit:
+    """More than *rejects* that are also over *share* of the last *window* records are too many."""
+
+    rejects: int = 1_000
+    share: float = 0.01
+    window: int = 10_000
+
+    def after(self, recent: Recent, records: int, rejects: int) -> list[list[int]]:
+        """Return *recent* with one more batch, without what has left the window."""
+        kept = [list(pair) for pair in recent]
+        if records:
+            kept.append([records, rejects])
+        while kept and sum(pair[0] for pair in kept[1:]) >= self.window:
+            kept.pop(0)
+        return _thinned(kept)
+
+    def exceeded(self, recent: Recent) -> bool:
+        """Tell whether the window holds too many rejects."""
+        rejects = sum(pair[1] for pair in recent)
+        records = sum(pair[0] for pair in recent)
+        return rejects > self.rejects and rejects > self.share * records
+
+
+_MOST_PAIRS = 64
+
+
+def _thinned(pairs: list[list[int]]) -> list[list[int]]:
+    """Join the oldest pairs: a window of ten thousand single records is not worth keeping."""
+    while len(pairs) > _MOST_PAIRS:
+        first, second, *rest = pairs
+        pairs = [[first[0] + second[0], first[1] + second[1]], *rest]
+    return pairs

@@ -1,0 +1,214 @@
+"""What somebody must be told, as values, and what the sender asks of the store.
+
+A notice is written in the transaction of the change that it tells of; ``alerts`` claims it with
+a lease, sends it, and marks it afterwards. So it arrives at least once, and its key lets the
+receiver drop a repeat. Nothing in a notice is about a person: names are those of organisations
+and places, numbers are counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple, Protocol, TypeAlias
+
+from monitor.facts import Instant
+
+BodyValue: TypeAlias = str | int | bool | None
+Body: TypeAlias = Mapping[str, BodyValue]
+"""Plain facts, such as ``trigger_day``, ``due_day`` or ``due_between`` (``"FIRST/LAST"``),
+``individuals``, ``at_least``, ``calendar_version``, ``audit_head``. Days are ``YYYY-MM-DD``."""
+
+NEWS_OF_DUTIES: Instant = 60 * 24 * 3600 * 1_000_000
+"""How far back a new channel is told of duties: longer than 30 working days ever last."""
+
+# A key travels in headers and in signed text, where a full stop would end it.
+_KEY = re.compile(r"[A-Za-z0-9_:/-]{1,200}")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+class Kind(StrEnum):
+    """Why there is a notice. Closed list: receivers route by it."""
+
+    DUTY_OPENED = "duty_opened"
+    DUTY_MOVED = "duty_moved"  # to an earlier day, at once
+    DUE_SETTLED = "due_settled"  # a provisional deadline, by a published calendar
+    DUTY_CLOSED = "duty_closed"
+    RESTATEMENT_WAITS = "restatement_waits"  # a later day, or none: for a person to decide
+    REACH_UNCONFIRMED = "reach_unconfirmed"
+    GAP = "gap"
+    PARTITION_STOPPED = "partition_stopped"  # too many rejects
+    LOG_WENT_BACK = "log_went_back"
+    TEST = "test"
+
+
+class Severity(StrEnum):
+    """Whether somebody is woken up, told, or may read it later."""
+
+    PAGE = "page"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One thing to be told, once per channel.
+
+    *key* is the idempotency key, see ``key_of``; *duty* is the key of the duty within its
+    processor and rule, for notices about one. Raises ValueError for what no channel could carry.
+    """
+
+    key: str
+    kind: Kind
+    severity: Severity
+    processor: str | None = None
+    rule: str | None = None
+    duty: str | None = None
+    created_at: Instant
+    body: Body = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not _KEY.fullmatch(self.key):
+            raise ValueError("the key of a notice is 1 to 200 of A-Z a-z 0-9 _ : / -")
+        for name in (self.processor, self.rule, self.duty):
+            _check_text(name or "")
+        object.__setattr__(self, "body", _frozen(self.body))
+
+
+class Delivery(NamedTuple):
+    """How far one notice has got on one channel. ``sent_at`` is None until it is delivered."""
+
+    key: str
+    channel: str
+    attempts: int
+    not_before: Instant
+    sent_at: Instant | None
+
+
+class Claim(NamedTuple):
+    """The right to send *notice* on *channel* until the lease ends; *attempts* counts this one."""
+
+    notice: Notice
+    channel: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenDuty:
+    """A duty that is owed now: a state, to be shown for as long as it lasts."""
+
+    processor: str
+    rule: str
+    duty: str
+    opened_at: Instant
+    body: Body = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in (self.processor, self.rule, self.duty):
+            _check_text(name)
+        object.__setattr__(self, "body", _frozen(self.body))
+
+
+class ClosedDuty(NamedTuple):
+    """A duty that is no longer owed: completed, annulled, failed or terminated."""
+
+    processor: str
+    rule: str
+    duty: str
+    opened_at: Instant
+    closed_at: Instant
+
+
+class Waiting(NamedTuple):
+    """What one channel has not delivered yet; *oldest* is the earliest ``created_at``.
+
+    *failing* of them have been tried at least once and are not leased out for the first time.
+    """
+
+    channel: str
+    notices: int
+    failing: int
+    oldest: Instant
+
+
+class Outbox(Protocol):
+    """What the sender asks of the store. Every call is one transaction, blocking, thread-safe.
+
+    A notice written by the monitor can be claimed at once on every known channel.
+    """
+
+    def ensure(self, channels: Sequence[str], now: Instant) -> None:
+        """Make *channels* the known ones; call at start and now and then, it repairs.
+
+        Each is owed every notice created since it became known, those about a duty of the
+        ``NEWS_OF_DUTIES`` before that, and those that no channel has delivered. A channel left
+        out is owed nothing new and shown no more; its deliveries are kept.
+        """
+
+    def claim(self, channel: str, now: Instant, lease_us: int) -> Claim | None:
+        """Take the notice of *channel* that has been due longest, or None if none is due.
+
+        Moves its ``not_before`` to *now* + *lease_us* and counts the attempt, guarded by the
+        count, so that of two callers one gets it. Who dies with a claim loses it with time.
+        """
+
+    def sent(self, claim: Claim, now: Instant, answer: str) -> None:
+        """Mark as delivered, even if the lease has run out: it has arrived. First mark stays."""
+
+    def failed(self, claim: Claim, again_at: Instant, error: str) -> None:
+        """Keep *error* to be shown, due again at *again_at*; no effect on a lease lost since."""
+
+    def open_duties(self) -> Sequence[OpenDuty]:
+        """Return every duty that is owed now, with its current days."""
+
+    def closed_duties_since(self, since: Instant) -> Sequence[ClosedDuty]:
+        """Return the duties closed at or after *since*."""
+
+    def waiting(self) -> Sequence[Waiting]:
+        """Return what the known channels have not delivered; a channel with nothing is absent."""
+
+
+def key_of(kind: Kind, *parts: str) -> str:
+    """Return the key of the notice of *kind* about *parts*: the same for ever, any text goes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        text = part.encode()
+        digest.update(len(text).to_bytes(4, "big") + text)
+    return f"{kind}:{digest.hexdigest()}"
+
+
+def body_text(body: Body) -> str:
+    """Return *body* as JSON with sorted names, as it is kept in a text column."""
+    return json.dumps(dict(body), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def body_from(text: str) -> Body:
+    """Return the body that ``body_text`` gave. Raises ValueError for anything else."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("the body of a notice is a JSON object")  # noqa: TRY004 - one error for all
+    return _frozen(found)
+
+
+def _frozen(body: Body) -> Body:
+    for name, value in body.items():
+        if not _NAME.fullmatch(name):
+            raise ValueError("the names in a body are 1 to 64 of a-z 0-9 _")
+        if isinstance(value, str):
+            _check_text(value)
+        elif not isinstance(value, int | None):
+            raise ValueError(f"{name} in a body is no plain value")  # noqa: TRY004 - as above
+    return MappingProxyType(dict(body))
+
+
+def _check_text(text: str) -> None:
+    """Refuse what cannot be sent: it would be tried for ever."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("a text of a notice has a lone surrogate") from None

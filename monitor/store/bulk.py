@@ -1,0 +1,117 @@
+"""Many rows by key, read and written with one statement: the few places that driver SQL pays for.
+
+Through SQLAlchemy's Core with a list of dicts the same costs two to three times as much a row
+(DESIGN section 10). SQLite takes ``executemany`` and ``IN``; PostgreSQL takes arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeAlias
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Connection,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+)
+
+from monitor.store.engine import is_sqlite
+
+Rows: TypeAlias = Sequence[tuple[object, ...]]
+
+_CHUNK = 20_000  # below SQLite's limit of variables in a statement
+_ARRAYS = (
+    (LargeBinary, "bytea[]"),
+    (Boolean, "boolean[]"),
+    (BigInteger, "bigint[]"),
+    (SmallInteger, "smallint[]"),
+    (Integer, "integer[]"),
+    (Text, "text[]"),
+)
+
+
+def upsert(connection: Connection, table: Table, rows: Rows) -> None:
+    """Insert *rows* (tuples in the order of the table's columns), or replace those of their key."""
+    columns = [column.name for column in table.columns]
+    keys = [column.name for column in table.primary_key]
+    values = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in keys)
+    action = f"UPDATE SET {values}" if values else "NOTHING"
+    conflict = f"ON CONFLICT ({', '.join(keys)}) DO {action}"
+    _write(connection, table, columns, rows, conflict)
+
+
+def count(connection: Connection, table: Table, key: tuple[object, ...], change: int) -> None:
+    """Add *change* to the last column of the row with this *key*, which need not be there yet."""
+    *keys, value = [column.name for column in table.columns]
+    mark = "?" if is_sqlite(connection) else "%s"
+    marks = ", ".join([mark] * (len(keys) + 1))
+    connection.exec_driver_sql(
+        f"INSERT INTO {table.name} ({', '.join(keys)}, {value}) VALUES ({marks}) "  # noqa: S608 - names of our own tables
+        f"ON CONFLICT ({', '.join(keys)}) DO UPDATE "
+        f"SET {value} = {table.name}.{value} + excluded.{value}",
+        (*key, change),
+    )
+
+
+def append(connection: Connection, table: Table, columns: Sequence[str], rows: Rows) -> None:
+    """Insert *rows*; the database numbers them."""
+    _write(connection, table, columns, rows, "")
+
+
+def _write(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Rows, conflict: str
+) -> None:
+    if not rows:
+        return
+    head = f"INSERT INTO {table.name} ({', '.join(columns)})"
+    if is_sqlite(connection):
+        marks = ", ".join("?" * len(columns))
+        connection.exec_driver_sql(f"{head} VALUES ({marks}) {conflict}", list(rows))
+        return
+    arrays = ", ".join(f"%s::{_array(table, name)}" for name in columns)
+    statement = f"{head} SELECT * FROM unnest({arrays}) {conflict}"
+    connection.exec_driver_sql(statement, tuple(list(column) for column in zip(*rows, strict=True)))
+
+
+def select_by_key(
+    connection: Connection,
+    columns: str,
+    table: Table,
+    within: tuple[str, int] | None,
+    key: str,
+    keys: Sequence[Any],
+) -> Iterator[tuple[Any, ...]]:
+    """Yield *columns* of the rows whose *key* is one of *keys* (sorted ones read fastest).
+
+    *within* adds the equality of a leading integer column of the table's key.
+    """
+    head = f"SELECT {columns} FROM {table.name} WHERE "  # noqa: S608 - names of our own tables
+    if within is not None:
+        head += f"{within[0]} = {int(within[1])} AND "
+    for chunk in _chunks(keys):
+        if is_sqlite(connection):
+            marks = ",".join("?" * len(chunk))
+            result = connection.exec_driver_sql(f"{head}{key} IN ({marks})", tuple(chunk))
+        else:
+            kind = _array(table, key)
+            result = connection.exec_driver_sql(f"{head}{key} = ANY(%s::{kind})", (list(chunk),))
+        yield from result.cursor.fetchall() if result.cursor is not None else ()
+
+
+def _array(table: Table, column: str) -> str:
+    for kind, array in _ARRAYS:
+        if isinstance(table.columns[column].type, kind):
+            return array
+    raise TypeError(f"no array type for {table.name}.{column}")
+
+
+def _chunks(keys: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    rest = iter(keys)
+    while chunk := tuple(islice(rest, _CHUNK)):
+        yield chunk

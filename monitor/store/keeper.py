@@ -1,0 +1,163 @@
+"""The monitor as the stream shell sees it: ``monitor.intake.Keeper`` over a SQL database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.dialects import postgresql, sqlite
+
+from monitor.facts import Instant
+from monitor.intake import (
+    Batch,
+    EndSeen,
+    Gap,
+    LogWentBack,
+    StoredPosition,
+    TooManyRejects,
+    TopicSeen,
+)
+from monitor.notices import Kind, Notice, Severity, key_of
+from monitor.store import owing, positions, schema
+from monitor.store.engine import is_sqlite, reading
+from monitor.store.keeping import Keeping, Policy, learn_names
+from monitor.store.looking import UNCONFIRMED_AFTER, Looking
+from monitor.store.marking import apply_marks
+from monitor.store.names import Registry, UnknownNumber
+
+_REST = 4  # look back for at most a fifth of the time
+
+
+class SqlKeeper:
+    """Keeps batches in the database of *engine*; see ``monitor.intake.Keeper``.
+
+    *feeding* names the configured topics that can feed a processor. The database is at the newest
+    migration and has our secret's fingerprint: ``deploy`` checks both before it makes this.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        policy: Policy,
+        feeding: Callable[[str], Iterable[str]],
+        now: Instant,
+        unconfirmed_after: Instant = UNCONFIRMED_AFTER,
+    ) -> None:
+        self._engine, self._policy = engine, policy
+        self._registry = Registry(engine, policy.marks)
+        self._looking = Looking(engine, policy, feeding, unconfirmed_after)
+        self._look_again = 0.0
+        apply_marks(engine, self._registry, policy, now)
+
+    def keep(self, batches: Sequence[Batch]) -> None:
+        """Keep all of *batches* in one transaction, or nothing of them."""
+        learn_names(self._registry, batches)
+        try:
+            with self._engine.begin() as connection:
+                Keeping(connection, self._registry.names, self._policy).keep(batches)
+        except UnknownNumber:
+            self._registry.reload()
+            raise
+        except TooManyRejects as stopped:
+            self._page(Kind.PARTITION_STOPPED, str(stopped), batches)
+            raise
+        except LogWentBack as stopped:
+            self._page(Kind.LOG_WENT_BACK, str(stopped), batches)
+            raise
+
+    def _page(self, kind: Kind, where: str, batches: Sequence[Batch]) -> None:
+        at = max(batch.read_at for batch in batches)
+        position = {
+            f"{b.move.topic}/{b.move.partition}": b.move.expected for b in batches if b.move
+        }
+        stopped_at = position.get(where)
+        notice = Notice(
+            key=key_of(kind, where, str(stopped_at)),
+            kind=kind,
+            severity=Severity.PAGE,
+            created_at=at,
+            body={"partition": where, "offset": stopped_at},
+        )
+        with self._engine.begin() as connection:
+            owing.note(connection, notice, f"partition.{kind.value}")
+
+    def positions(
+        self, partitions: Iterable[tuple[str, int]]
+    ) -> Mapping[tuple[str, int], StoredPosition]:
+        """Return the stored position of each of *partitions* that has one."""
+        with reading(self._engine) as connection:
+            return positions.read(connection, partitions)
+
+    def topics(self, seen: Sequence[TopicSeen]) -> None:
+        """Note how many partitions the configured topics have."""
+        with self._engine.begin() as connection:
+            positions.note_topics(connection, seen)
+
+    def ends(self, seen: Sequence[EndSeen]) -> None:
+        """Note that reading had got to these ends."""
+        with self._engine.begin() as connection:
+            positions.note_ends(connection, seen)
+
+    def gap(self, gap: Gap) -> None:
+        """Go on from ``gap.resume``; whoever was ever fed by the topic is unverified from now on."""
+        with self._engine.begin() as connection:
+            positions.apply_gap(connection, gap)
+            body: dict[str, str | int | bool | None] = {
+                "partition": f"{gap.topic}/{gap.partition}",
+                "reason": gap.reason.value,
+                "expected": gap.expected,
+                "resume": gap.resume,
+            }
+            notice = Notice(
+                key=key_of(Kind.GAP, gap.topic, str(gap.partition), gap.topic_id, str(gap.expected)),
+                kind=Kind.GAP,
+                severity=Severity.PAGE,
+                created_at=gap.seen_at,
+                body=body,
+            )
+            for number in _fed_by(connection, gap.topic):
+                _mark_unverified(connection, number, gap)
+            owing.note(connection, notice, "gap")
+
+    def tick(self, now: Instant) -> None:
+        """Look back where that is due (resting between), and confirm what can be confirmed."""
+        names = self._registry.names
+        started = time.monotonic()
+        if started >= self._look_again:
+            due = self._looking.due(names)
+            for processor in due:
+                self._looking.recount(names, processor, now)
+            if due:
+                ended = time.monotonic()
+                self._look_again = ended + _REST * (ended - started)
+        self._looking.confirm(names, now)
+
+    def finish(self, now: Instant) -> None:
+        """Recount all that is due and confirm all reaches: every record has been read."""
+        self._registry.reload()
+        names = self._registry.names
+        looking = Looking(self._engine, self._policy, None)
+        while due := looking.due(names):
+            for processor in due:
+                looking.recount(names, processor, now)
+        looking.confirm(names, now)
+
+
+def _fed_by(connection: Connection, topic: str) -> list[int]:
+    feeds = schema.feeds
+    query = feeds.select().where(feeds.c.topic == topic).order_by(feeds.c.processor_id)
+    return [row.processor_id for row in connection.execute(query)]
+
+
+def _mark_unverified(connection: Connection, number: int, gap: Gap) -> None:
+    dialect = sqlite if is_sqlite(connection) else postgresql
+    row = {
+        "processor_id": number,
+        "reason": f"gap.{gap.reason.value}",
+        "topic": gap.topic,
+        "since": gap.seen_at,
+    }
+    connection.execute(dialect.insert(schema.unverified).values(row).on_conflict_do_nothing())
+
+

@@ -1,0 +1,300 @@
+"""One transaction for a batch: facts, stock, reaches, event duties, rejects and positions.
+
+The order is the order of the locks (``locks.py``): positions, stores, processors, then rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from monitor.duties import Duty, event_key, owed
+from monitor.facts import (
+    Changed,
+    Enrolled,
+    Fact,
+    Instant,
+    Linked,
+    Purged,
+    Removed,
+    StorageFact,
+    Store,
+    SubjectHash,
+    SubjectRemoved,
+    Terminated,
+    Truncated,
+)
+from monitor.folding import Folded, fold, look, near
+from monitor.intake import Batch
+from monitor.ledger import Stock, SubjectKey
+from monitor.limits import RejectLimit
+from monitor.marks import Marks
+from monitor.rules import CHANGED, TERMINATED, Rule, event_rules, stock_rules
+from monitor.store import book, bulk, owing, positions, schema, stock
+from monitor.store.locks import lock_processors, lock_stores
+from monitor.store.names import Names, Registry, Scope
+from monitor.store.registers import Working
+from monitor.store.snapshots import note_signs
+from monitor.store.watches import Watches
+from monitor.workdays import Calendar, beijing_day
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the settings say that the keeping of facts depends on."""
+
+    rules: Sequence[Rule]
+    calendar: Calendar
+    marks: Marks
+    limit: RejectLimit
+
+
+def learn_names(registry: Registry, batches: Iterable[Batch]) -> None:
+    """Give numbers to all names in *batches*, before the transaction that uses them."""
+    scopes: set[Scope] = set()
+    stores: dict[str, Store] = {}
+    tenants: set[tuple[str, str]] = set()
+    for batch in batches:
+        for fact in batch.facts:
+            if isinstance(fact, (Enrolled, Removed)):
+                stores[fact.store.name] = fact.store
+                if fact.place is not None:
+                    scopes.add(fact.place)
+                    tenants.add((fact.store.name, fact.place.processor))
+            elif isinstance(fact, (SubjectRemoved, Purged)):
+                scopes.add((fact.processor, fact.system, fact.gallery))
+            elif isinstance(fact, Truncated):
+                stores[fact.store.name] = fact.store
+            else:
+                scopes.add((fact.processor, None, None))
+    registry.learn({tuple(scope) for scope in scopes}, stores.values(), tenants)
+
+
+class Keeping:
+    """The keeping of some batches within one transaction."""
+
+    def __init__(self, connection: Connection, names: Names, policy: Policy) -> None:
+        self._connection, self._names, self._policy = connection, names, policy
+        self._marks = policy.marks
+
+    def keep(self, batches: Sequence[Batch]) -> None:
+        """Write everything that *batches* say, or raise and leave the rollback to the caller."""
+        for batch in sorted(batches, key=_where):
+            positions.advance(self._connection, batch, self._policy.limit)
+        facts = [fact for batch in batches for fact in batch.facts]
+        known_at = max(batch.read_at for batch in batches)
+        storage = [f for f in facts if not isinstance(f, (Terminated, Changed))]
+        processors = self._lock(facts)
+        self._count_fed(batches)
+        if processors:
+            self._store(storage, processors, known_at)
+        for fact in facts:
+            if isinstance(fact, (Terminated, Changed)):
+                self._open_event_duties(fact, known_at)
+        self._set_aside(batches)
+
+    # -- locks -----------------------------------------------------------------------------
+
+    def _lock(self, facts: Sequence[Fact]) -> set[str]:
+        """Lock what *facts* touch and read the owners of named slots; return the processors."""
+        names = self._names
+        wide = {f.store.name for f in facts if isinstance(f, Truncated)}
+        wide |= {f.store.name for f in facts if isinstance(f, (Enrolled, Removed)) and f.face}
+        lock_stores(self._connection, (names.store_ids[name] for name in wide))
+        self._working = Working(self._connection, names, self._marks)
+        storage = [f for f in facts if not isinstance(f, (Terminated, Changed))]
+        processors = self._working.load_faces(storage)
+        self._tenants = _by_store(names)
+        for fact in facts:
+            if isinstance(fact, (Enrolled, Removed)):
+                if fact.place is not None:
+                    processors.add(fact.place.processor)
+            elif not isinstance(fact, Truncated):
+                processors.add(fact.processor)
+        for name in wide:
+            processors.update(self._tenants.get(name, ()))
+        lock_processors(self._connection, (names.processor_ids[name] for name in processors))
+        return processors
+
+    # -- the ledger ------------------------------------------------------------------------
+
+    def _store(
+        self, facts: Sequence[StorageFact], processors: set[str], known_at: Instant
+    ) -> None:
+        rules = stock_rules(self._policy.rules)
+        watches = Watches(self._connection, self._names, rules, sorted(processors))
+        folded, before = self._fold(facts, watches)
+        self._save(folded, known_at)
+        for processor, movement in folded.movements.items():
+            number = before[processor].individuals if processor in before else 0
+            looked = look(
+                watches.watch[processor],
+                movement,
+                number,
+                watches.unreached(processor),
+                watches.reached_at(processor),
+            )
+            watches.note(processor, looked, movement, known_at)
+        watches.save()
+
+    def _fold(
+        self, facts: Sequence[StorageFact], watches: Watches
+    ) -> tuple[Folded, Mapping[str, Stock]]:
+        working = self._working
+        working.load_subjects(facts)
+        ledger = working.ledger
+        ledger.settle()
+        base = {name: _copied(one) for name, one in ledger.stock.items()}
+        links: dict[SubjectKey, SubjectHash | None] = {}
+        for fact in facts:
+            if isinstance(fact, Linked):
+                key = (fact.processor, fact.subject)
+                known = ledger.links.get(key)
+                links[key] = known.individual if known else None
+        kept = stock.read(self._connection, self._names)
+        folded = fold(
+            ledger,
+            facts,
+            tenants=self._tenants,
+            last_at={name: watch.last_at for name, watch in watches.watch.items()},
+            instant_by_instant=self._is_near(facts, watches, kept),
+        )
+        self._links_before = links
+        self._base = base
+        return folded, kept
+
+    def _is_near(
+        self, facts: Sequence[StorageFact], watches: Watches, kept: Mapping[str, Stock]
+    ) -> bool:
+        raising: Counter[str] = Counter(
+            fact.place.processor if isinstance(fact, Enrolled) else fact.processor
+            for fact in facts
+            if isinstance(fact, (Enrolled, Linked))
+        )
+        return any(
+            near(
+                kept[name].individuals if name in kept else 0,
+                watches.watch[name].peak,
+                count,
+                watches.unreached(name),
+            )
+            for name, count in raising.items()
+        )
+
+    def _save(self, folded: Folded, known_at: Instant) -> None:
+        working = self._working
+        working.save(folded.subjects, folded.slots)
+        working.save_links(self._links_before)
+        book.append(self._connection, self._names, folded.fresh, known_at)
+        stock.shift(self._connection, self._names, self._base, working.ledger.stock)
+        if not folded.scopes:
+            return
+        working.save_scopes(folded.scopes)
+        for processor in sorted(self._purged(folded.scopes)):
+            counted = stock.count(
+                self._connection, self._names, self._marks, working.ledger, processor
+            )
+            stock.replace(self._connection, self._names, processor, counted)
+
+    def _purged(self, scopes: Iterable[StorageFact]) -> set[str]:
+        processors: set[str] = set()
+        for fact in scopes:
+            if isinstance(fact, Truncated):
+                processors.update(self._tenants.get(fact.store.name, ()))
+            elif isinstance(fact, Purged):
+                processors.add(fact.processor)
+        return processors
+
+    # -- what else a batch says ------------------------------------------------------------
+
+    def _open_event_duties(self, fact: Terminated | Changed, known_at: Instant) -> None:
+        ended = isinstance(fact, Terminated)
+        kept = stock.read(self._connection, self._names).get(fact.processor, Stock())
+        proof: dict[str, object] = {
+            "event": TERMINATED if ended else CHANGED,
+            "at": fact.at,
+            "known_at": known_at,
+            "version": list(fact.version),
+            "individuals": kept.individuals,
+        }
+        if isinstance(fact, Changed):
+            proof["changed"] = list(fact.what)
+        policy = self._policy
+        for rule in event_rules(policy.rules, TERMINATED if ended else CHANGED):
+            if rule.since is not None and beijing_day(fact.at) < rule.since:
+                continue
+            duty = owed(
+                rule,
+                processor=fact.processor,
+                key="1" if rule.latched else event_key(fact.version),
+                trigger_at=fact.at,
+                known_at=known_at,
+                calendar=policy.calendar,
+                proof=proof,
+            )
+            if rule.latched:
+                self._latch(duty)
+            else:
+                owing.open_duty(self._connection, self._names, duty)
+
+    def _latch(self, duty: Duty) -> None:
+        """Open the one duty of a latched rule, or move it if this event is the earlier one."""
+        held = owing.find_duty(
+            self._connection, self._names, duty.processor, [duty.rule], duty.key
+        )
+        if held is None:
+            owing.open_duty(self._connection, self._names, duty)
+        elif duty.trigger_day < held[1].trigger_day:
+            found = owing.Found(
+                trigger_at=duty.trigger_at, known_at=duty.opened_at, proof=duty.proof
+            )
+            policy = self._policy
+            owing.restate(self._connection, *held, policy.rules, policy.calendar, found)
+
+    def _count_fed(self, batches: Sequence[Batch]) -> None:
+        """Remember which topic feeds whom, and what was said of snapshots."""
+        names = self._names
+        rows: set[tuple[str, int]] = set()
+        for batch in batches:
+            for processor in {p for fact in batch.facts for p in self._of(fact)}:
+                rows.add((batch.topic, names.processor_ids[processor]))
+        bulk.upsert(self._connection, schema.feeds, sorted(rows))
+        note_signs(self._connection, batches)
+
+    def _of(self, fact: Fact) -> Iterable[str]:
+        if isinstance(fact, (Enrolled, Removed)):
+            return (fact.place.processor,) if fact.place else ()
+        return () if isinstance(fact, Truncated) else (fact.processor,)
+
+    def _set_aside(self, batches: Sequence[Batch]) -> None:
+        rejects = {
+            tuple(reject.where): (*reject.where, batch.source, reject.reason.value, batch.read_at)
+            for batch in batches
+            for reject in batch.rejects
+        }
+        bulk.upsert(self._connection, schema.rejects, [row for _, row in sorted(rejects.items())])
+        ignored: Counter[str] = Counter()
+        for batch in batches:
+            ignored.update({reason.value: n for reason, n in batch.ignored.items()})
+        for reason, records in sorted(ignored.items()):
+            bulk.count(self._connection, schema.ignored, (reason,), records)
+
+
+def _where(batch: Batch) -> tuple[str, int]:
+    return (batch.move.topic, batch.move.partition) if batch.move else ("", 0)
+
+
+def _by_store(names: Names) -> Mapping[str, Sequence[str]]:
+    tenants: dict[str, list[str]] = defaultdict(list)
+    for store, processor in sorted(names.tenants):
+        tenants[store].append(processor)
+    return tenants
+
+
+def _copied(one: Stock) -> Stock:
+    copy = Stock()
+    copy.individuals, copy.research, copy.systems = one.individuals, one.research, dict(one.systems)
+    return copy

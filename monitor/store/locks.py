@@ -1,0 +1,49 @@
+"""Who may write when: advisory locks on PostgreSQL, in one fixed order.
+
+Two transactions that touch the same processor take turns. A purge, a link or a move between
+processors then cannot miss a concurrent enrolment, first inserts cannot race, and there is nothing
+left to deadlock on: positions first, then stores, then processors, each in ascending order, the
+head of the audit log last. Decoding, hashing and Kafka, which are more than half of the work,
+happen outside (``docs/decisions/0003-one-writer-per-processor.md``). SQLite has one writer anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection
+
+from monitor.store.engine import is_sqlite
+
+_STORES = 0x66740001
+_PROCESSORS = 0x66740002
+_AUDIT = 0x66740003
+_SIGNS = 0x66740004
+
+
+def lock_stores(connection: Connection, store_ids: Iterable[int]) -> None:
+    """Wait for, and hold until the end of the transaction, the slots of these stores."""
+    _lock(connection, _STORES, store_ids)
+
+
+def lock_processors(connection: Connection, processor_ids: Iterable[int]) -> None:
+    """Wait for, and hold until the end of the transaction, all that belongs to these."""
+    _lock(connection, _PROCESSORS, processor_ids)
+
+
+def lock_signs(connection: Connection) -> None:
+    """Wait for what is known of snapshots; taken between processors and the audit log."""
+    _lock(connection, _SIGNS, [0])
+
+
+def lock_audit(connection: Connection) -> None:
+    """Wait for the head of the audit log; take it last, it serialises everybody."""
+    _lock(connection, _AUDIT, [0])
+
+
+def _lock(connection: Connection, space: int, ids: Iterable[int]) -> None:
+    wanted = sorted(set(ids))
+    if is_sqlite(connection) or not wanted:
+        return
+    for number in wanted:
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", (space, number))

@@ -1,0 +1,236 @@
+"""Between batches: looking back on the book, and confirming what was reached.
+
+Reading the book takes no lock, so writers go on meanwhile; what they bring is noted in the watch
+(``Since``), and tells afterwards whether the answer still holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from sqlalchemy import Connection, Engine, select
+
+from monitor.duties import Duty, owed
+from monitor.facts import Instant
+from monitor.history import History, Point, look_back
+from monitor.notices import Kind, Notice, Severity, key_of
+from monitor.rules import rule_for_trigger, stock_rules
+from monitor.store import book, owing, positions, schema, snapshots, watches
+from monitor.store.engine import reading
+from monitor.store.keeping import Policy
+from monitor.store.locks import lock_processors
+from monitor.store.names import Names
+from monitor.store.watches import Reach, Since, Watches
+from monitor.workdays import beijing_day
+
+UNCONFIRMED_AFTER: Instant = 15 * 60 * 1_000_000
+
+
+class Looking:
+    """Recounts and confirmations. *feeding* names the configured topics that feed a processor;
+
+    None confirms without asking where partitions are (``apply``, when all files are read).
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        policy: Policy,
+        feeding: Callable[[str], Iterable[str]] | None,
+        unconfirmed_after: Instant = UNCONFIRMED_AFTER,
+    ) -> None:
+        self._engine, self._policy, self._feeding = engine, policy, feeding
+        self._unconfirmed_after = unconfirmed_after
+        self._rules = stock_rules(policy.rules)
+
+    def due(self, names: Names) -> list[str]:
+        """Return the processors that a recount is due for."""
+        with reading(self._engine) as connection:
+            return watches.recounts_due(connection, names)
+
+    # -- recount ---------------------------------------------------------------------------
+
+    def recount(self, names: Names, processor: str, now: Instant) -> bool:
+        """Look back on all facts of *processor*; return False if it is still due afterwards."""
+        if not self._begin(names, processor):
+            return True
+        thresholds = [(rule.reached_at, None) for rule in self._rules]
+        with reading(self._engine) as connection:
+            fresh = Names.load(connection)
+            facts = book.read(connection, fresh, [processor])
+            history = look_back(facts, processor, thresholds, self._policy.marks.research)
+        return self._finish(names, processor, history, now)
+
+    def _begin(self, names: Names, processor: str) -> bool:
+        with self._engine.begin() as connection:
+            lock_processors(connection, [names.processor_ids[processor]])
+            held = Watches(connection, names, self._rules, [processor])
+            if not held.watch[processor].recount_due:
+                return False
+            held.since[processor] = Since()
+            held.save()
+        return True
+
+    def _finish(self, names: Names, processor: str, history: History, now: Instant) -> bool:
+        with self._engine.begin() as connection:
+            lock_processors(connection, [names.processor_ids[processor]])
+            held = Watches(connection, names, self._rules, [processor])
+            since = held.since[processor]
+            stands = True
+            for rule_id, reach in held.reaches[processor].items():
+                point = history.reaches[reach.at_least]
+                if _outdated(point, since, history.peak, reach.at_least):
+                    stands = False
+                    continue
+                held.reaches[processor][rule_id] = reach.found(point, now)
+                self._restate(connection, names, reach, point, now)
+            watch = held.watch[processor]
+            held.watch[processor] = replace(
+                watch, peak=history.peak + since.raising, recount_due=not stands
+            )
+            held.save()
+        return stands
+
+    def _restate(
+        self, connection: Connection, names: Names, reach: Reach, point: Point | None, now: Instant
+    ) -> None:
+        """If the reach has its duty, see what the new day does to it."""
+        held = self._duty_of(connection, names, reach)
+        if held is None:
+            return
+        found = reach.found(point, now)
+        owing.restate(
+            connection,
+            *held,
+            self._policy.rules,
+            self._policy.calendar,
+            self._found(connection, names, found, now),
+        )
+
+    def _found(
+        self, connection: Connection, names: Names, reach: Reach, now: Instant
+    ) -> owing.Found:
+        return owing.Found(
+            trigger_at=reach.trigger_at,
+            known_at=now,
+            proof=_proof(reach, now),
+            not_later_than=self._bounded(connection, names, reach),
+        )
+
+    def _duty_of(
+        self, connection: Connection, names: Names, reach: Reach
+    ) -> tuple[int, Duty] | None:
+        family = [
+            rule.id for rule in self._policy.rules if reach.rule in {rule.id, rule.legacy_of}
+        ]
+        return owing.find_duty(connection, names, reach.processor, family, str(reach.latch))
+
+    def _bounded(self, connection: Connection, names: Names, reach: Reach) -> bool:
+        """Tell whether the trigger day is only *not later than* what we found."""
+        if reach.trigger_at is None:
+            return False
+        known = snapshots.read(connection)
+        bounds = (
+            snapshots.bounded_until(known, topic)
+            for topic in topics_of(connection, names, reach.processor)
+        )
+        return any(bound is not None and reach.trigger_at <= bound for bound in bounds)
+
+    # -- confirmation ----------------------------------------------------------------------
+
+    def confirm(self, names: Names, now: Instant) -> None:
+        """Confirm every pending reach that all its partitions have passed; page the others late."""
+        with reading(self._engine) as connection:
+            waiting = watches.pending(connection, names)
+        for processor in waiting:
+            with self._engine.begin() as connection:
+                lock_processors(connection, [names.processor_ids[processor]])
+                held = Watches(connection, names, self._rules, [processor])
+                if held.watch[processor].recount_due:
+                    continue
+                for rule_id, reach in held.reaches[processor].items():
+                    if reach.pending:
+                        held.reaches[processor][rule_id] = self._look_at(
+                            connection, names, reach, now
+                        )
+                held.save()
+
+    def _look_at(self, connection: Connection, names: Names, reach: Reach, now: Instant) -> Reach:
+        assert reach.trigger_at is not None  # noqa: S101 - it is pending
+        seen = reach.first_seen_at if reach.first_seen_at is not None else now
+        if self._feeding is not None:
+            topics = list(self._feeding(reach.processor))
+            if not positions.all_passed(connection, topics, reach.trigger_at, seen):
+                return self._page_if_late(connection, reach, seen, now)
+        self._open(connection, names, reach, now)
+        return replace(reach, confirmed_at=now)
+
+    def _open(self, connection: Connection, names: Names, reach: Reach, now: Instant) -> None:
+        """Open the duty of a confirmed reach, or restate the one it has."""
+        assert reach.trigger_at is not None  # noqa: S101 - it was reached
+        held = self._duty_of(connection, names, reach)
+        found = self._found(connection, names, reach, now)
+        if held is not None:
+            policy = self._policy
+            owing.restate(connection, *held, policy.rules, policy.calendar, found)
+            return
+        day = beijing_day(reach.trigger_at)
+        rule = rule_for_trigger(self._policy.rules, reach.rule, day)
+        if rule is None:
+            return
+        duty = owed(
+            rule,
+            processor=reach.processor,
+            key=str(reach.latch),
+            trigger_at=reach.trigger_at,
+            known_at=now,
+            calendar=self._policy.calendar,
+            proof=found.proof,
+            not_later_than=found.not_later_than,
+        )
+        owing.open_duty(connection, names, duty)
+
+    def _page_if_late(
+        self, connection: Connection, reach: Reach, seen: Instant, now: Instant
+    ) -> Reach:
+        if reach.paged_at is not None or now - seen < self._unconfirmed_after:
+            return reach
+        notice = Notice(
+            key=key_of(Kind.REACH_UNCONFIRMED, reach.processor, reach.rule, str(seen)),
+            kind=Kind.REACH_UNCONFIRMED,
+            severity=Severity.PAGE,
+            processor=reach.processor,
+            rule=reach.rule,
+            created_at=now,
+            body={"individuals": reach.individuals, "at_least": reach.at_least},
+        )
+        owing.note(connection, notice, "reach.unconfirmed")
+        return replace(reach, paged_at=now)
+
+
+def _outdated(point: Point | None, since: Since, peak: int, at_least: int) -> bool:
+    """Tell whether facts that came in during the look back can have changed its answer."""
+    if since.first_at is None:
+        return False
+    if point is not None:
+        return since.first_at <= point.at
+    return peak + since.raising >= at_least
+
+
+def _proof(reach: Reach, now: Instant) -> dict[str, object]:
+    return {
+        "individuals": reach.individuals,
+        "at_least": reach.at_least,
+        "trigger_at": reach.trigger_at,
+        "first_seen_at": reach.first_seen_at,
+        "confirmed_at": now,
+        "rule": reach.rule,
+    }
+
+
+def topics_of(connection: Connection, names: Names, processor: str) -> list[str]:
+    """Return the topics that have ever fed *processor*."""
+    number = names.processor_ids[processor]
+    feeds = schema.feeds.c
+    return list(connection.scalars(select(feeds.topic).where(feeds.processor_id == number)))

@@ -1,0 +1,258 @@
+"""Duties and notices in SQL, each written with its audit entry in the caller's transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from monitor.chain import canonical
+from monitor.duties import Decision, Duty, restated
+from monitor.facts import Instant
+from monitor.rules import Rule
+from monitor.notices import Body, Kind, Notice, Severity, body_text, key_of
+from monitor.store import audit, schema
+from monitor.store.engine import is_sqlite
+from monitor.store.names import Names
+from monitor.workdays import Calendar, Deadline
+
+_duties = schema.duties
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A trigger as it is known now; ``trigger_at`` None: there is no reach any more."""
+
+    trigger_at: Instant | None
+    known_at: Instant
+    proof: Mapping[str, object]
+    not_later_than: bool = False
+
+
+def read_duties(
+    connection: Connection, names: Names, where: Iterable[Any] = ()
+) -> Iterator[tuple[int, Duty]]:
+    """Yield the duties that meet *where*, with their row numbers, in the order of opening."""
+    query = select(_duties).where(*where).order_by(_duties.c.opened_at, _duties.c.id)
+    for row in connection.execute(query).all():
+        yield row.id, _duty(names, row)
+
+
+def _duty(names: Names, row: Any) -> Duty:
+    deadline = Deadline(
+        due_day=row.due_day,
+        earliest=row.earliest,
+        latest=row.latest,
+        provisional=row.due_day is None,
+        calendar_version=row.calendar_version,
+    )
+    return Duty(
+        processor=names.processor_by_id[row.processor_id],
+        rule=row.rule,
+        key=row.key,
+        trigger_day=row.trigger_day,
+        trigger_at=row.trigger_at,
+        not_later_than=row.not_later_than,
+        opened_at=row.opened_at,
+        deadline=deadline,
+        proof=json.loads(row.proof),
+        closed_at=row.closed_at,
+        annulled=row.annulled,
+    )
+
+
+def find_duty(
+    connection: Connection, names: Names, processor: str, rules: Iterable[str], key: str
+) -> tuple[int, Duty] | None:
+    """Return the duty of *processor* with this *key* under any of *rules*."""
+    where = (
+        _duties.c.processor_id == names.processor_ids[processor],
+        _duties.c.rule.in_(list(rules)),
+        _duties.c.key == key,
+    )
+    return next(read_duties(connection, names, where), None)
+
+
+def open_duty(connection: Connection, names: Names, duty: Duty) -> bool:
+    """Write *duty*, its audit entry and its page, once; return False if it is there already."""
+    held = find_duty(connection, names, duty.processor, [duty.rule], duty.key)
+    if held is not None:
+        return False
+    row = {"processor_id": names.processor_ids[duty.processor], **_row(duty)}
+    connection.execute(insert(_duties).values(row))
+    entry = audit.append(
+        connection, duty.opened_at, "duty.opened", duty.processor, describe(duty)
+    )
+    notify(
+        connection,
+        Notice(
+            key=key_of(Kind.DUTY_OPENED, duty.processor, duty.rule, duty.key),
+            kind=Kind.DUTY_OPENED,
+            severity=Severity.PAGE,
+            processor=duty.processor,
+            rule=duty.rule,
+            duty=duty.key,
+            created_at=duty.opened_at,
+            body={**body_of(duty), "audit_head": entry.hash},
+        ),
+    )
+    return True
+
+
+def move_duty(
+    connection: Connection, number: int, before: Duty, after: Duty, known_at: Instant, why: str
+) -> None:
+    """Replace *before* by *after* (an earlier day), with both days in the audit log and a page."""
+    connection.execute(update(_duties).where(_duties.c.id == number).values(_row(after)))
+    body = {"why": why, "before": describe(before), "after": describe(after)}
+    entry = audit.append(connection, known_at, "duty.moved", after.processor, body)
+    days = body_of(after) | {"held_trigger_day": before.trigger_day.isoformat()}
+    notify(
+        connection,
+        Notice(
+            key=key_of(
+                Kind.DUTY_MOVED, after.processor, after.rule, after.key, str(after.trigger_at)
+            ),
+            kind=Kind.DUTY_MOVED,
+            severity=Severity.PAGE,
+            processor=after.processor,
+            rule=after.rule,
+            duty=after.key,
+            created_at=known_at,
+            body=days | {"audit_head": entry.hash},
+        ),
+    )
+
+
+def restate(
+    connection: Connection,
+    number: int,
+    held: Duty,
+    rules: Iterable[Rule],
+    calendar: Calendar,
+    found: Found,
+) -> None:
+    """Do to the duty *held* what a newly found trigger asks for: move it, ask, or nothing."""
+    decided = restated(
+        held,
+        rules,
+        found.trigger_at,
+        known_at=found.known_at,
+        calendar=calendar,
+        proof=found.proof,
+        not_later_than=found.not_later_than,
+    )
+    if decided.decision is Decision.MOVE:
+        move_duty(connection, number, held, decided.duty, found.known_at, decided.why.value)
+    elif decided.decision is Decision.ASK:
+        day = decided.found_day.isoformat() if decided.found_day else None
+        ask_about(connection, held, day, found.known_at, decided.why.value)
+
+
+def ask_about(
+    connection: Connection, duty: Duty, found_day: str | None, known_at: Instant, why: str
+) -> None:
+    """Tell, once for each day found, that a duty's trigger day waits for a person's decision."""
+    key = key_of(
+        Kind.RESTATEMENT_WAITS, duty.processor, duty.rule, duty.key, found_day or "", why
+    )
+    known = select(schema.notices.c.id).where(schema.notices.c.key == key)
+    if connection.execute(known).first() is not None:
+        return
+    body = {"why": why, "found_trigger_day": found_day, "duty": describe(duty)}
+    entry = audit.append(connection, known_at, "duty.restatement_waits", duty.processor, body)
+    notify(
+        connection,
+        Notice(
+            key=key,
+            kind=Kind.RESTATEMENT_WAITS,
+            severity=Severity.WARNING,
+            processor=duty.processor,
+            rule=duty.rule,
+            duty=duty.key,
+            created_at=known_at,
+            body=body_of(duty)
+            | {"found_trigger_day": found_day, "why": why, "audit_head": entry.hash},
+        ),
+    )
+
+
+def notify(connection: Connection, notice: Notice) -> bool:
+    """Write *notice* and owe it to every known channel, once for its key."""
+    dialect = sqlite if is_sqlite(connection) else postgresql
+    row = {
+        "key": notice.key,
+        "kind": notice.kind.value,
+        "severity": notice.severity.value,
+        "processor": notice.processor,
+        "rule": notice.rule,
+        "duty": notice.duty,
+        "created_at": notice.created_at,
+        "body": body_text(notice.body),
+    }
+    statement = dialect.insert(schema.notices).values(row).on_conflict_do_nothing()
+    number = connection.execute(statement.returning(schema.notices.c.id)).scalar()
+    if number is None:
+        return False
+    active = select(schema.channels.c.channel).where(schema.channels.c.active)
+    for channel in connection.scalars(active).all():
+        delivery = {
+            "notice_id": number,
+            "channel": channel,
+            "attempts": 0,
+            "not_before": notice.created_at,
+        }
+        connection.execute(insert(schema.deliveries).values(delivery))
+    return True
+
+
+def body_of(duty: Duty) -> dict[str, str | int | bool | None]:
+    """Return what a notice says of *duty*: days, number, threshold, calendar."""
+    deadline = duty.deadline
+    first, last = (day.isoformat() for day in deadline.days)
+    body: dict[str, str | int | bool | None] = {
+        "trigger_day": duty.trigger_day.isoformat(),
+        "not_later_than": duty.not_later_than,
+        "due_day": deadline.due_day.isoformat() if deadline.due_day else None,
+        "due_between": f"{first}/{last}" if deadline.provisional else None,
+        "calendar_version": deadline.calendar_version,
+    }
+    for name in ("individuals", "at_least"):
+        value = duty.proof.get(name)
+        if isinstance(value, int):
+            body[name] = value
+    return body
+
+
+def describe(duty: Duty) -> dict[str, object]:
+    """Return what the audit log says of *duty*: all of it but what closes it."""
+    return {"rule": duty.rule, "key": duty.key, **body_of(duty), "proof": dict(duty.proof)}
+
+
+def _row(duty: Duty) -> Mapping[str, object]:
+    return {
+        "rule": duty.rule,
+        "key": duty.key,
+        "trigger_day": duty.trigger_day,
+        "trigger_at": duty.trigger_at,
+        "not_later_than": duty.not_later_than,
+        "opened_at": duty.opened_at,
+        "due_day": duty.deadline.due_day,
+        "earliest": duty.deadline.earliest,
+        "latest": duty.deadline.latest,
+        "calendar_version": duty.deadline.calendar_version,
+        "proof": canonical(duty.proof),
+        "closed_at": duty.closed_at,
+        "annulled": duty.annulled,
+    }
+
+
+def note(connection: Connection, notice: Notice, kind: str) -> Body:
+    """Write *notice* with an audit entry of *kind*; return its body."""
+    if notify(connection, notice):
+        audit.append(connection, notice.created_at, kind, notice.processor, dict(notice.body))
+    return notice.body

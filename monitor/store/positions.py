@@ -1,0 +1,166 @@
+"""Where reading is in Kafka, kept in the transaction of what was read (DESIGN section 4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from monitor.facts import Instant
+from monitor.intake import (
+    Batch,
+    EndSeen,
+    Gap,
+    LogPoint,
+    LogWentBack,
+    PositionMoved,
+    StoredPosition,
+    TooManyRejects,
+    TopicSeen,
+)
+from monitor.limits import RejectLimit
+from monitor.store import bulk, schema
+from monitor.store.packing import pack_version, unpack_version
+
+_LOG_MINUTE: Instant = 60_000_000
+
+_table = schema.positions
+_columns = schema.positions.c
+
+
+def read(
+    connection: Connection, partitions: Iterable[tuple[str, int]]
+) -> dict[tuple[str, int], StoredPosition]:
+    """Return the stored position of each of *partitions* that has one."""
+    wanted = set(partitions)
+    topics = {topic for topic, _ in wanted}
+    rows = connection.execute(select(_table).where(_columns.topic.in_(topics)))
+    return {
+        (row.topic, row.partition): StoredPosition(
+            row.topic_id, row.next_offset, _log_point(row.log_version, row.log_at)
+        )
+        for row in rows
+        if (row.topic, row.partition) in wanted
+    }
+
+
+def advance(connection: Connection, batch: Batch, limit: RejectLimit) -> None:
+    """Move the position of *batch*, guarded by its old value.
+
+    Raises PositionMoved if somebody else has moved it, LogWentBack or TooManyRejects if the
+    batch must not be kept.
+    """
+    move = batch.move
+    if move is None:
+        return
+    key = (_columns.topic == move.topic, _columns.partition == move.partition)
+    held = connection.execute(select(_table).where(*key).with_for_update()).first()
+    if (held.next_offset if held else None) != move.expected:
+        raise PositionMoved(f"{move.topic}/{move.partition}")
+    recent = limit.after(json.loads(held.recent) if held else [], batch.records, len(batch.rejects))
+    if limit.exceeded(recent):
+        raise TooManyRejects(f"{move.topic}/{move.partition}")
+    log = _log_point(held.log_version, held.log_at) if held else None
+    log = _advance_log(log, batch.log, f"{move.topic}/{move.partition}")
+    row = {
+        "topic": move.topic,
+        "partition": move.partition,
+        "topic_id": move.topic_id,
+        "next_offset": move.next_offset,
+        "instant": _latest(held.instant if held else None, batch.instant),
+        "log_version": pack_version(log.version) if log else None,
+        "log_at": log.at if log else None,
+        "recent": json.dumps(recent),
+    }
+    if held is None:
+        _insert(connection, row, f"{move.topic}/{move.partition}")
+    else:
+        guarded = update(_table).where(*key, _columns.next_offset == move.expected).values(row)
+        if connection.execute(guarded).rowcount != 1:
+            raise PositionMoved(f"{move.topic}/{move.partition}")
+
+
+def _insert(connection: Connection, row: Mapping[str, object], where: str) -> None:
+    """Insert a first position; of two workers that try, the second learns that it was moved."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    first = dialect.insert(_table).values(row).on_conflict_do_nothing()
+    if connection.execute(first).rowcount != 1:
+        raise PositionMoved(where)
+
+
+def _advance_log(known: LogPoint | None, seen: LogPoint | None, where: str) -> LogPoint | None:
+    if known is None or seen is None:
+        return seen or known
+    if seen.version < known.version and seen.at > known.at + _LOG_MINUTE:
+        raise LogWentBack(where)
+    return max(known, seen)
+
+
+def _log_point(version: bytes | None, at: Instant | None) -> LogPoint | None:
+    return None if version is None or at is None else LogPoint(unpack_version(version), at)
+
+
+def _latest(known: Instant | None, seen: Instant | None) -> Instant | None:
+    return max((i for i in (known, seen) if i is not None), default=None)
+
+
+def note_topics(connection: Connection, seen: Sequence[TopicSeen]) -> None:
+    """Remember how many partitions each topic has."""
+    bulk.upsert(connection, schema.topics, sorted(seen))
+
+
+def note_ends(connection: Connection, seen: Sequence[EndSeen]) -> None:
+    """Remember when reading was at the end of each partition, if the stored position agrees."""
+    stored = read(connection, [(end.topic, end.partition) for end in seen])
+    rows = []
+    for end in sorted(seen):
+        position = stored.get((end.topic, end.partition))
+        if position is None or position.next_offset >= end.end:
+            rows.append((end.topic, end.partition, end.looked_at))
+    bulk.upsert(connection, schema.ends, rows)
+
+
+def apply_gap(connection: Connection, gap: Gap) -> None:
+    """Set the position to where reading goes on; what was passed or at an end no longer holds."""
+    key = (_columns.topic == gap.topic, _columns.partition == gap.partition)
+    fresh = {
+        "topic_id": gap.topic_id,
+        "next_offset": gap.resume,
+        "instant": None,
+        "log_version": None,
+        "log_at": None,
+        "recent": "[]",
+    }
+    connection.execute(update(_table).where(*key).values(fresh))
+    ends = schema.ends.c
+    connection.execute(
+        schema.ends.delete().where(ends.topic == gap.topic, ends.partition == gap.partition)
+    )
+
+
+def all_passed(
+    connection: Connection, topics: Iterable[str], instant: Instant, since: Instant
+) -> bool:
+    """Tell whether every partition of *topics* has passed *instant*, or was at its end after *since*.
+
+    A topic whose partitions are not known yet has passed nothing.
+    """
+    passed = {
+        (row.topic, row.partition)
+        for row in connection.execute(select(_columns.topic, _columns.partition).where(
+            _columns.instant > instant
+        ))
+    }
+    looked = {
+        (row.topic, row.partition)
+        for row in connection.execute(select(schema.ends).where(schema.ends.c.looked_at > since))
+    }
+    known = {row.topic: row.partitions for row in connection.execute(select(schema.topics))}
+    return all(
+        topic in known
+        and all((topic, number) in passed or (topic, number) in looked for number in range(known[topic]))
+        for topic in topics
+    )
+

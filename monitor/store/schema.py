@@ -1,0 +1,271 @@
+"""The tables. Instants are microseconds since 1970 UTC; hashes are 16 bytes, versions 24.
+
+Registers (what is so now): ``subjects`` (one packed row per subject and processor), ``faces`` (the
+owner of each named slot), ``links``, ``removals``, ``stock``. Evidence (append-only): ``book``,
+``audit``. What is owed: ``reaches``, ``duties``, ``notices``, ``deliveries``, ``channels``. The way in:
+``positions``, ``topics``, ``ends``, ``feeds``, ``snapshots``, ``rejects``, ``ignored``, ``unverified``.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+Serial = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by INTEGER only
+
+
+def _table(name: str, *parts: Column[object] | UniqueConstraint | Index) -> Table:
+    return Table(name, metadata, *parts)
+
+
+def _keyed(name: str, *parts: Column[object] | UniqueConstraint | Index) -> Table:
+    """Make a table that SQLite keeps in the order of its key, without a second tree."""
+    return Table(name, metadata, *parts, sqlite_with_rowid=False)
+
+
+def _key(name: str, kind: object) -> Column[object]:
+    return Column(name, kind, primary_key=True, autoincrement=False)  # type: ignore[call-overload,no-any-return]  # the overloads want a literal type
+
+
+def _must(name: str, kind: object) -> Column[object]:
+    return Column(name, kind, nullable=False)  # type: ignore[call-overload,no-any-return]  # as above
+
+
+def _may(name: str, kind: object) -> Column[object]:
+    return Column(name, kind, nullable=True)  # type: ignore[call-overload,no-any-return]  # as above
+
+
+meta = _keyed("meta", _key("name", Text), _must("value", Text))
+
+# -- names: a small number for each text that many rows repeat ---------------------------------
+
+processors = _table(
+    "processors",
+    Column("id", Integer, primary_key=True),
+    _must("name", Text),
+    UniqueConstraint("name"),
+)
+places = _table(
+    "places",
+    Column("id", Integer, primary_key=True),
+    _must("processor_id", Integer),
+    _must("scope", SmallInteger),  # 0 a gallery, 1 a whole system, 2 the whole processor
+    _must("system", Text),
+    _must("gallery", Text),
+    _must("research", Boolean),  # the mark that `stock` was counted with
+    _must("namespace", Text),  # in which its subjects were hashed
+    UniqueConstraint("processor_id", "scope", "system", "gallery"),
+)
+stores = _table(
+    "stores",
+    Column("id", Integer, primary_key=True),
+    _must("name", Text),
+    _must("ordering", SmallInteger),
+    UniqueConstraint("name"),
+)
+tenants = _keyed("tenants", _key("store_id", Integer), _key("processor_id", Integer))
+
+# -- registers -------------------------------------------------------------------------------
+
+subjects = _keyed(
+    "subjects",
+    _key("processor_id", Integer),
+    _key("subject", LargeBinary),
+    _must("registers", LargeBinary),
+)
+faces = _keyed(
+    "faces",
+    _key("store_id", Integer),
+    _key("face", LargeBinary),
+    _may("processor_id", Integer),  # of the owner; null: the slot is empty
+    _may("subject", LargeBinary),
+    _must("version", LargeBinary),
+    _must("at", BigInteger),
+    _must("read_at", BigInteger),
+)
+links = _keyed(
+    "links",
+    _key("processor_id", Integer),
+    _key("individual", LargeBinary),
+    _key("subject", LargeBinary),
+)
+removals = _keyed(
+    "removals",
+    _key("kind", SmallInteger),  # 0 of a place, 1 of a store
+    _key("of_id", Integer),
+    _must("version", LargeBinary),
+)
+stock = _keyed(
+    "stock",
+    _key("processor_id", Integer),
+    _key("kind", SmallInteger),  # 0 operation, 1 research, 2 one system
+    _key("system", Text),
+    _must("individuals", BigInteger),
+)
+
+# -- evidence --------------------------------------------------------------------------------
+
+book = _table(
+    "book",
+    Column("id", Serial, primary_key=True),
+    _must("kind", SmallInteger),
+    _may("processor_id", Integer),
+    _may("place_id", Integer),
+    _may("store_id", Integer),
+    _may("face", LargeBinary),
+    _may("subject", LargeBinary),
+    _may("individual", LargeBinary),
+    _must("version", LargeBinary),
+    _must("at", BigInteger),
+    _must("read_at", BigInteger),
+    _must("known_at", BigInteger),
+)
+audit = _table(
+    "audit",
+    _key("seq", BigInteger),
+    _must("at", BigInteger),
+    _must("kind", Text),
+    _may("processor", Text),
+    _must("body", Text),
+    _must("previous", Text),
+    _must("hash", Text),
+)
+audit_head = _keyed("audit_head", _key("id", Integer), _must("seq", BigInteger), _must("hash", Text))
+
+# -- what is owed ----------------------------------------------------------------------------
+
+watches = _keyed(
+    "watches",
+    _key("processor_id", Integer),
+    _must("last_at", BigInteger),  # the newest instant of any fact
+    _must("peak", BigInteger),  # no less than the highest number there ever was
+    _must("recount_due", Boolean),
+    _may("since_first_at", BigInteger),  # oldest new fact, and how many facts that can raise the
+    _must("since_raising", BigInteger),  # number, since the latest recount began
+)
+reaches = _keyed(
+    "reaches",
+    _key("processor_id", Integer),
+    _key("rule", Text),
+    _must("at_least", BigInteger),
+    _must("latch", Integer),
+    _may("trigger_at", BigInteger),  # null: not reached
+    _may("individuals", BigInteger),
+    _may("first_seen_at", BigInteger),
+    _may("confirmed_at", BigInteger),
+    _may("paged_at", BigInteger),  # as unconfirmed
+)
+duties = _table(
+    "duties",
+    Column("id", Serial, primary_key=True),
+    _must("processor_id", Integer),
+    _must("rule", Text),
+    _must("key", Text),
+    _must("trigger_day", Date),
+    _must("trigger_at", BigInteger),
+    _must("not_later_than", Boolean),
+    _must("opened_at", BigInteger),
+    _may("due_day", Date),
+    _must("earliest", Date),
+    _must("latest", Date),
+    _must("calendar_version", Text),
+    _must("proof", Text),
+    _may("closed_at", BigInteger),
+    _may("annulled", Text),  # the reason, if it was closed without anything being done
+    UniqueConstraint("processor_id", "rule", "key"),
+)
+notices = _table(
+    "notices",
+    Column("id", Serial, primary_key=True),
+    _must("key", Text),
+    _must("kind", Text),
+    _must("severity", Text),
+    _may("processor", Text),
+    _may("rule", Text),
+    _may("duty", Text),
+    _must("created_at", BigInteger),
+    _must("body", Text),
+    UniqueConstraint("key"),
+)
+deliveries = _keyed(
+    "deliveries",
+    _key("notice_id", BigInteger),
+    _key("channel", Text),
+    _must("attempts", Integer),
+    _must("not_before", BigInteger),
+    _may("sent_at", BigInteger),
+    _may("answer", Text),
+    _may("error", Text),
+)
+channels = _keyed(
+    "channels", _key("channel", Text), _must("known_since", BigInteger), _must("active", Boolean)
+)
+
+# -- the way in ------------------------------------------------------------------------------
+
+positions = _keyed(
+    "positions",
+    _key("topic", Text),
+    _key("partition", Integer),
+    _must("topic_id", Text),
+    _must("next_offset", BigInteger),
+    _may("instant", BigInteger),  # the latest instant passed
+    _may("log_version", LargeBinary),
+    _may("log_at", BigInteger),
+    _must("recent", Text),  # records and rejects of the latest batches, for the reject limit
+)
+topics = _keyed(
+    "topics", _key("topic", Text), _must("topic_id", Text), _must("partitions", Integer)
+)
+ends = _keyed(
+    "ends",
+    _key("topic", Text),
+    _key("partition", Integer),
+    _must("looked_at", BigInteger),  # reading is known to have been at the end then
+)
+feeds = _keyed("feeds", _key("topic", Text), _key("processor_id", Integer))
+snapshots = _keyed(
+    "snapshots",
+    _key("connector", Text),
+    _key("topic", Text),  # empty: what is known of the whole connector
+    _may("row_until", BigInteger),
+    _may("incremental_until", BigInteger),
+    _may("ended_at", BigInteger),
+)
+unverified = _keyed(
+    "unverified",
+    _key("processor_id", Integer),
+    _key("reason", Text),
+    _key("topic", Text),
+    _must("since", BigInteger),
+)
+rejects = _keyed(
+    "rejects",
+    _key("topic", Text),
+    _key("partition", Integer),
+    _key("offset", BigInteger),
+    _must("source", Text),
+    _must("reason", Text),
+    _must("read_at", BigInteger),
+)
+ignored = _keyed("ignored", _key("reason", Text), _must("records", BigInteger))

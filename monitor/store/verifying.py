@@ -1,0 +1,126 @@
+"""``facetally verify``: are the registers the fold of the book, and is the chain whole?
+
+Reads only, within one consistent view of the database, so it can run beside workers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from monitor.digest import combine, digest
+from monitor.facts import Removed
+from monitor.ledger import Ledger, Stock
+from monitor.marks import Marks
+from monitor.store import audit, book, schema, stock
+from monitor.store.names import Names
+from monitor.store.packing import unpack_version
+from monitor.store.registers import Working, load_row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One check: what was compared, whether it holds, and what was seen."""
+
+    check: str
+    holds: bool
+    detail: str
+
+
+def verify(connection: Connection, marks: Marks) -> list[Finding]:
+    """Return the outcome of every check; ``holds`` is False for what is wrong."""
+    names = Names.load(connection)
+    kept = kept_ledger(connection, names, marks)
+    folded = Ledger(marks.research)
+    folded.apply_all(book.read(connection, names))
+    kept.settle()
+    found = [_same("registers", digest(kept), digest(folded))]
+    found.append(_same("links", _links(connection, names), _links_of(kept)))
+    found += _stocks(connection, names, kept)
+    broken = audit.broken_at(connection)
+    seq, _ = audit.head(connection)
+    detail = f"{seq} entries" if broken is None else f"first broken entry: {broken}"
+    found.append(Finding(check="audit", holds=broken is None, detail=detail))
+    found.append(_positions(connection))
+    return found
+
+
+def kept_ledger(connection: Connection, names: Names, marks: Marks) -> Ledger:
+    """Return all registers of the database as a ledger; ``settle`` it for its stock."""
+    working = Working(connection, names, marks)
+    working.load_scopes()
+    ledger = working.ledger
+    table = schema.subjects
+    query = select(table).order_by(table.c.processor_id, table.c.subject)
+    rows = connection.execution_options(yield_per=20_000).execute(query)
+    subjects = []
+    for row in rows:
+        key = (names.processor_by_id[row.processor_id], bytes(row.subject))
+        load_row(ledger, names, *key, bytes(row.registers))
+        subjects.append(key)
+    for key in subjects:
+        ledger.touch(key)  # now that every link is known
+    _load_faces(connection, names, ledger)
+    return ledger
+
+
+def _load_faces(connection: Connection, names: Names, ledger: Ledger) -> None:
+    """Add the empty named slots; the others are in the rows of their owners."""
+    table = schema.faces
+    query = select(table).where(table.c.processor_id.is_(None))
+    for row in connection.execute(query):
+        store = names.store_by_id[row.store_id]
+        version = unpack_version(bytes(row.version))
+        face = bytes(row.face)
+        fact = Removed(store, face, None, None, version, row.at, row.read_at)
+        ledger.slots[store.name, face, b""] = fact
+
+
+def _links(connection: Connection, names: Names) -> str:
+    rows = connection.execute(select(schema.links))
+    return combine(
+        (names.processor_by_id[row.processor_id], bytes(row.individual), bytes(row.subject))
+        for row in rows
+    )
+
+
+def _links_of(ledger: Ledger) -> str:
+    links = (link for link in ledger.links.values() if link.individual is not None)
+    return combine((link.processor, link.individual, link.subject) for link in links)
+
+
+def _stocks(connection: Connection, names: Names, kept: Ledger) -> list[Finding]:
+    counted = stock.read(connection, names)
+    found = []
+    for processor in sorted(names.processor_ids):
+        have = _numbers(counted.get(processor, Stock()))
+        want = _numbers(kept.stock.get(processor, Stock()))
+        found.append(_same(f"stock of {processor}", have, want))
+    return found
+
+
+def _numbers(one: Stock) -> str:
+    rows = sorted((kind, name, n) for (kind, name), n in stock.flat(one).items() if n)
+    return ", ".join(f"{name or ('operation', 'research')[kind]}={n}" for kind, name, n in rows)
+
+
+def _positions(connection: Connection) -> Finding:
+    table = schema.positions
+    wrong = [
+        f"{row.topic}/{row.partition}"
+        for row in connection.execute(select(table).order_by(table.c.topic, table.c.partition))
+        if row.next_offset < 0 or not row.topic_id
+    ]
+    total = len(connection.execute(select(table.c.topic)).all())
+    detail = f"wrong: {', '.join(wrong)}" if wrong else f"{total} partitions"
+    return Finding(check="positions", holds=not wrong, detail=detail)
+
+
+def _same(check: str, have: str, want: str) -> Finding:
+    holds = have == want
+    return Finding(
+        check=check, holds=holds, detail=have if holds else f"kept {have}, book says {want}"
+    )
+
+

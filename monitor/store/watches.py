@@ -1,0 +1,200 @@
+"""What is carried along per processor to notice a reach: watches and reaches, in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, select
+
+from monitor.facts import Instant
+from monitor.folding import Looked, Movement, Watch
+from monitor.history import Point
+from monitor.rules import Rule
+from monitor.store import bulk, schema
+from monitor.store.names import Names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How one stock rule stands for one processor. ``trigger_at`` None: never reached."""
+
+    processor: str
+    rule: str
+    at_least: int
+    latch: int = 1
+    trigger_at: Instant | None = None
+    individuals: int | None = None
+    first_seen_at: Instant | None = None
+    confirmed_at: Instant | None = None
+    paged_at: Instant | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Reached, but not confirmed (DESIGN section 3, confirmed reach)."""
+        return self.trigger_at is not None and self.confirmed_at is None
+
+    def found(self, point: Point | None, now: Instant) -> Reach:
+        """Return the reach as the fold has it now; *point* None: nothing was reached."""
+        if point is None:
+            return replace(
+                self,
+                trigger_at=None,
+                individuals=None,
+                first_seen_at=None,
+                confirmed_at=None,
+                paged_at=None,
+            )
+        return replace(
+            self,
+            trigger_at=point.at,
+            individuals=point.individuals,
+            first_seen_at=self.first_seen_at if self.first_seen_at is not None else now,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    """What has come in since the latest recount of a processor began."""
+
+    first_at: Instant | None = None
+    raising: int = 0
+
+
+class Watches:
+    """The watches and reaches of some processors, read, changed and written back."""
+
+    def __init__(
+        self, connection: Connection, names: Names, rules: Iterable[Rule], wanted: Iterable[str]
+    ) -> None:
+        self._connection, self._names = connection, names
+        self.watch: dict[str, Watch] = {}
+        self.since: dict[str, Since] = {}
+        self.reaches: dict[str, dict[str, Reach]] = {}
+        ids = [names.processor_ids[name] for name in wanted]
+        self._read(ids)
+        for name in wanted:
+            self.watch.setdefault(name, Watch())
+            self.since.setdefault(name, Since())
+            self.reaches.setdefault(name, {})
+            self._match(name, rules)
+
+    def _read(self, ids: list[int]) -> None:
+        by_id = self._names.processor_by_id
+        watches, reaches = schema.watches, schema.reaches
+        for row in self._connection.execute(
+            select(watches).where(watches.c.processor_id.in_(ids))
+        ):
+            name = by_id[row.processor_id]
+            self.watch[name] = Watch(
+                last_at=row.last_at, peak=row.peak, recount_due=row.recount_due
+            )
+            self.since[name] = Since(first_at=row.since_first_at, raising=row.since_raising)
+        for row in self._connection.execute(
+            select(reaches).where(reaches.c.processor_id.in_(ids))
+        ):
+            name = by_id[row.processor_id]
+            self.reaches.setdefault(name, {})[row.rule] = Reach(
+                processor=name,
+                rule=row.rule,
+                at_least=row.at_least,
+                latch=row.latch,
+                trigger_at=row.trigger_at,
+                individuals=row.individuals,
+                first_seen_at=row.first_seen_at,
+                confirmed_at=row.confirmed_at,
+                paged_at=row.paged_at,
+            )
+
+    def _match(self, processor: str, rules: Iterable[Rule]) -> None:
+        """Have one reach for each rule; a rule that is new or has another number is looked at."""
+        reaches = self.reaches[processor]
+        wanted = {rule.id: rule.reached_at for rule in rules}
+        for rule_id in [rule_id for rule_id in reaches if rule_id not in wanted]:
+            del reaches[rule_id]
+        for rule_id, at_least in wanted.items():
+            known = reaches.get(rule_id)
+            if known is not None and known.at_least == at_least:
+                continue
+            latch = known.latch if known else 1
+            reaches[rule_id] = Reach(
+                processor=processor, rule=rule_id, at_least=at_least, latch=latch
+            )
+            if self.watch[processor].peak >= at_least or (known and known.trigger_at):
+                self.watch[processor] = replace(self.watch[processor], recount_due=True)
+
+    def unreached(self, processor: str) -> list[int]:
+        """Return the thresholds that were never reached, as far as is known."""
+        return [r.at_least for r in self.reaches[processor].values() if r.trigger_at is None]
+
+    def reached_at(self, processor: str) -> list[Instant]:
+        """Return the instants at which the other thresholds were first reached."""
+        found = (reach.trigger_at for reach in self.reaches[processor].values())
+        return [at for at in found if at is not None]
+
+    def note(self, processor: str, looked: Looked, movement: Movement, now: Instant) -> None:
+        """Keep what a batch meant for *processor*."""
+        self.watch[processor] = looked.watch
+        since = self.since[processor]
+        first_at = movement.first_at if since.first_at is None else since.first_at
+        self.since[processor] = Since(
+            first_at=min(first_at, movement.first_at), raising=since.raising + movement.raising
+        )
+        for rule_id, reach in self.reaches[processor].items():
+            point = looked.reached.get(reach.at_least)
+            if point is not None and reach.trigger_at is None:
+                self.reaches[processor][rule_id] = reach.found(point, now)
+
+    def save(self) -> None:
+        """Write all of them."""
+        ids = self._names.processor_ids
+        bulk.upsert(
+            self._connection,
+            schema.watches,
+            [
+                (ids[n], w.last_at, w.peak, w.recount_due, self.since[n].first_at, self.since[n].raising)
+                for n, w in sorted(self.watch.items())
+            ],
+        )
+        rows = [
+            _reach_row(ids[processor], reach)
+            for processor, reaches in sorted(self.reaches.items())
+            for _, reach in sorted(reaches.items())
+        ]
+        bulk.upsert(self._connection, schema.reaches, rows)
+
+
+def _reach_row(number: int, reach: Reach) -> tuple[object, ...]:
+    return (
+        number,
+        reach.rule,
+        reach.at_least,
+        reach.latch,
+        reach.trigger_at,
+        reach.individuals,
+        reach.first_seen_at,
+        reach.confirmed_at,
+        reach.paged_at,
+    )
+
+
+def recounts_due(connection: Connection, names: Names) -> list[str]:
+    """Return the processors whose trigger days must be looked back on."""
+    query = select(schema.watches.c.processor_id).where(schema.watches.c.recount_due)
+    return sorted(names.processor_by_id[number] for number in connection.scalars(query))
+
+
+def pending(connection: Connection, names: Names) -> list[str]:
+    """Return the processors with a reach that is not confirmed, and no recount due."""
+    table = schema.reaches.c
+    query = (
+        select(table.processor_id)
+        .where(table.trigger_at.is_not(None), table.confirmed_at.is_(None))
+        .distinct()
+    )
+    due = set(recounts_due(connection, names))
+    found = {names.processor_by_id[number] for number in connection.scalars(query)}
+    return sorted(found - due)
+
+
+__all__ = ["Reach", "Since", "Watches", "pending", "recounts_due"]

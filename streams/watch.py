@@ -1,0 +1,164 @@
+"""What a worker does between batches: ends of partitions, the keeper's clock, topics, lag."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+from monitor.facts import Instant
+from monitor.intake import EndSeen, Keeper, TopicSeen
+from streams.admin import Admin
+from streams.reader import Reader, Source, Threads
+from streams.telling import Observer
+from streams.transport import Partition
+
+log = logging.getLogger(__name__)
+
+_STUCK_LOOKS = 10
+
+
+class Pace(Protocol):
+    """The settings of the worker that are used here."""
+
+    @property
+    def topics(self) -> Mapping[str, Source]:
+        """The configured topics."""
+
+    @property
+    def clock(self) -> Callable[[], Instant]:
+        """Our clock."""
+
+    @property
+    def observer(self) -> Observer:
+        """Who is told."""
+
+    @property
+    def look_every(self) -> float:
+        """Seconds between looks at ends, and between ticks."""
+
+    @property
+    def look_at_topics_every(self) -> float:
+        """Seconds between looks at ids and partitions of topics."""
+
+    @property
+    def publish_offsets_every(self) -> float:
+        """Seconds between group offsets."""
+
+
+class Watch:
+    """The periodic work of one life of a worker."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - made in one place
+        self,
+        pace: Pace,
+        keeper: Keeper,
+        admin: Admin,
+        threads: Threads,
+        reader: Reader,
+        topics: Sequence[TopicSeen],
+    ) -> None:
+        self._pace = pace
+        self._keeper = keeper
+        self._admin = admin
+        self._threads = threads
+        self._reader = reader
+        self._reading = {topic.topic for topic in topics}
+        self._told: list[TopicSeen] = []
+        self._published: dict[Partition, int] = {}
+        self._stuck: dict[Partition, tuple[int, int]] = {}
+
+    async def ends_forever(self) -> None:
+        """Tell the keeper which partitions have been read to their end."""
+        await self._every(self._pace.look_every, "looking at ends", self._look_at_ends)
+
+    async def tick_forever(self) -> None:
+        """Let the keeper do what is due."""
+        await self._every(self._pace.look_every, "tick", self._tick)
+
+    async def publish_forever(
+        self, publish: Callable[[Mapping[Partition, int]], Awaitable[None]]
+    ) -> None:
+        """Publish group offsets when they have changed, for lag displays."""
+
+        async def publish_once() -> None:
+            at = {tp: part.at for tp, part in self._reader.parts.items()}
+            if at and at != self._published:
+                await publish(at)
+                self._published = at
+
+        await self._every(self._pace.publish_offsets_every, "publishing offsets", publish_once)
+
+    async def until_topics_change(self) -> None:
+        """Watch ids and numbers of partitions; end when a topic has appeared that we do not read.
+
+        A topic that was recreated is placed again, which shows the gap, even if it has already
+        grown past the stored position.
+        """
+        while True:
+            try:
+                seen = await self._threads.admin(lambda: self._admin.topics(self._pace.topics))
+                await self._note(seen)
+            except Exception as exc:  # noqa: BLE001 - a process loop: stall, never skip
+                self._pace.observer.retrying("looking at topics", exc)
+                await asyncio.sleep(self._pace.look_every)
+                continue
+            if {topic.topic for topic in seen} - self._reading:
+                return
+            await asyncio.sleep(self._pace.look_at_topics_every)
+
+    async def _note(self, seen: list[TopicSeen]) -> None:
+        ids = {topic.topic: topic.topic_id for topic in seen}
+        self._reader.lost(
+            [
+                tp
+                for tp, part in self._reader.parts.items()
+                if ids.get(tp[0], part.topic_id) != part.topic_id
+            ]
+        )
+        if seen and seen != self._told:
+            await self._threads.keeper(lambda: self._keeper.topics(seen))
+            self._told = seen
+
+    async def _look_at_ends(self) -> None:
+        reader = self._reader
+        owned = list(reader.parts)
+        if not owned:
+            return
+        looked_at = self._pace.clock()  # before asking: what is written later is after this end
+        ends = await self._threads.admin(lambda: self._admin.ends(owned))
+        idle = reader.idle()
+        at_end = [
+            EndSeen(*tp, end, looked_at) for tp, end in ends.items() if idle.get(tp, -1) >= end
+        ]
+        if at_end:
+            await self._threads.keeper(lambda: self._keeper.ends(at_end))
+        at = {tp: part.at for tp, part in reader.parts.items()}
+        self._pace.observer.lag({tp: max(0, ends[tp] - at[tp]) for tp in ends if tp in at})
+        self._unstick(ends, idle)
+
+    def _unstick(self, ends: Mapping[Partition, int], idle: Mapping[Partition, int]) -> None:
+        """Read again what has records to read but brings none, in case a fetch was dropped."""
+        stuck = {}
+        for tp, at in idle.items():
+            before, looks = self._stuck.get(tp, (at, 0))
+            if at < ends.get(tp, 0) and before == at:
+                stuck[tp] = (at, looks + 1)
+        self._stuck = {tp: state for tp, state in stuck.items() if state[1] < _STUCK_LOOKS}
+        again = set(stuck) - set(self._stuck)
+        if again:
+            self._reader.lost(again)
+
+    async def _tick(self) -> None:
+        await self._threads.keeper(lambda: self._keeper.tick(self._pace.clock()))
+
+    async def _every(
+        self, seconds: float, doing: str, work: Callable[[], Awaitable[None]]
+    ) -> None:
+        while True:
+            try:
+                await work()
+            except Exception as exc:  # noqa: BLE001 - a process loop: stall, never skip
+                self._pace.observer.retrying(doing, exc)
+            await asyncio.sleep(seconds)

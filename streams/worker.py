@@ -1,0 +1,274 @@
+"""One worker process: Faust reads, the reader keeps, and the ends of partitions are watched.
+
+``run_worker`` goes on until it is told to stop. Kafka or the database going away holds it up and
+loses nothing; if Faust itself gives up, a new app takes its place. What has been kept is only ever
+what the database says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+from typing import TypeVar
+
+from monitor.facts import Instant
+from monitor.intake import Keeper, TopicSeen
+from streams.admin import Admin
+from streams.app import build, quiet_libraries
+from streams.connection import Connection, Sasl, Tls
+from streams.reader import PAUSE, PAUSES, Reader, Source
+from streams.telling import Logged, Observer
+from streams.transport import consumer_of
+from streams.watch import Watch
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_POLL = 0.1
+_SAY_AGAIN = 30.0
+
+
+def _now() -> Instant:
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """How a worker reads. Times are seconds.
+
+    *instance_id* makes the worker a static member of *group*: after a kill it gets its partitions
+    back at once instead of after *session_timeout*; it must be its own for each worker.
+    *start_patience* bounds how long the first contact with Kafka may take. *retry_held* is when a
+    partition that the keeper refused is tried again. *max_batch_records* bounds a transaction,
+    and what waits in memory for the next one.
+    """
+
+    bootstrap_servers: str
+    group: str
+    topics: Mapping[str, Source]
+    instance_id: str | None = None
+    session_timeout: float = 6.0
+    tls: Tls | None = None
+    sasl: Sasl | None = None
+    max_batch_records: int = 30_000
+    fetch_bytes: int = 4 * 1024 * 1024
+    start_patience: float = 30.0
+    retry_held: float = 60.0
+    look_every: float = 0.5
+    look_at_topics_every: float = 5.0
+    publish_offsets_every: float = 5.0
+    clock: Callable[[], Instant] = _now
+    observer: Observer = field(default_factory=Logged)
+
+    @property
+    def connection(self) -> Connection:
+        """Where the brokers are, and how to log in."""
+        return Connection(bootstrap_servers=self.bootstrap_servers, tls=self.tls, sasl=self.sasl)
+
+
+def run_worker(
+    settings: WorkerSettings,
+    keeper: Keeper,
+    *,
+    on_ready: Callable[[], None] | None = None,
+    stop: threading.Event | None = None,
+) -> int:
+    """Read *settings.topics* into *keeper* until *stop* is set or SIGTERM or SIGINT comes.
+
+    *on_ready* is called once, when the first assignment has been placed. Returns 0. Raises
+    KafkaUnreachable if Kafka does not answer at the start; later it is waited for. Signals are
+    handled if this is called from the main thread. Every call of *keeper* and of the adapters
+    comes from one thread, which is not this one.
+    """
+    quiet_libraries()
+    stopping = stop if stop is not None else threading.Event()
+    with _signals(stopping), Admin(settings.connection) as admin, _Threads() as threads:
+        admin.wait_reachable(settings.start_patience)
+        worker = _Worker(settings, keeper, admin, threads, stopping, on_ready)
+        asyncio.run(worker.run())
+    return 0
+
+
+@contextlib.contextmanager
+def _signals(stopping: threading.Event) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    wanted = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: stopping.set()) for number in wanted]
+    try:
+        yield
+    finally:
+        for number, handler in zip(wanted, before, strict=True):
+            signal.signal(number, handler)
+
+
+class _Threads:
+    """The two threads for blocking work."""
+
+    def __init__(self) -> None:
+        self._keeper = ThreadPoolExecutor(1, "keeper")
+        self._admin = ThreadPoolExecutor(1, "kafka-admin")
+
+    def __enter__(self) -> _Threads:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._keeper.shutdown(wait=True, cancel_futures=True)
+        self._admin.shutdown(wait=True, cancel_futures=True)
+
+    async def keeper(self, work: Callable[[], T]) -> T:
+        return await self._run(self._keeper, work)
+
+    async def admin(self, work: Callable[[], T]) -> T:
+        return await self._run(self._admin, work)
+
+    @staticmethod
+    async def _run(executor: Executor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(executor, work)
+
+
+class _Worker:
+    """Lives one Faust app after another."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - made in one place, from what run_worker has
+        self,
+        settings: WorkerSettings,
+        keeper: Keeper,
+        admin: Admin,
+        threads: _Threads,
+        stopping: threading.Event,
+        on_ready: Callable[[], None] | None,
+    ) -> None:
+        self._settings = settings
+        self._keeper = keeper
+        self._admin = admin
+        self._threads = threads
+        self._stopping = stopping
+        self._on_ready = on_ready
+
+    async def run(self) -> None:
+        pauses = chain(PAUSES, repeat(PAUSE))
+        while not self._stopping.is_set():
+            topics = await self._topics()
+            if not topics:
+                continue
+            try:
+                await self._live(topics)
+            except Exception as exc:  # noqa: BLE001 - a process loop: stall, never skip
+                self._settings.observer.retrying("reading", exc)
+                await self._sleep(next(pauses))
+
+    async def _topics(self) -> list[TopicSeen]:
+        """Wait until a configured topic is there; create those that are to be created."""
+        said = 0.0
+        while not self._stopping.is_set():
+            try:
+                seen = await self._threads.admin(self._look_at_topics)
+            except Exception as exc:  # noqa: BLE001 - a process loop: stall, never skip
+                self._settings.observer.retrying("looking at topics", exc)
+                await self._sleep(1.0)
+                continue
+            missing = set(self._settings.topics) - {topic.topic for topic in seen}
+            if missing and time.monotonic() - said > _SAY_AGAIN:
+                said = time.monotonic()
+                log.warning("waiting for topics that do not exist: %s", ", ".join(sorted(missing)))
+            if seen:
+                return seen
+            await self._sleep(1.0)
+        return []
+
+    def _look_at_topics(self) -> list[TopicSeen]:
+        seen = self._admin.topics(self._settings.topics)
+        there = {topic.topic for topic in seen}
+        created = [
+            self._admin.create_topic(name, source.create_partitions)
+            for name, source in self._settings.topics.items()
+            if name not in there and source.create_partitions is not None
+        ]
+        return self._admin.topics(self._settings.topics) if any(created) else seen
+
+    async def _live(self, topics: Sequence[TopicSeen]) -> None:
+        """Run one app until it ends, or until another topic is to be read."""
+        settings = self._settings
+        reader = self._reader()
+        app = build(
+            settings.connection,
+            reader,
+            reader.offer,
+            group=settings.group,
+            topics=[topic.topic for topic in topics],
+            instance_id=settings.instance_id,
+            session_timeout=settings.session_timeout,
+            fetch_bytes=settings.fetch_bytes,
+            max_records=settings.max_batch_records,
+        )
+        app.finalize()
+        reader.consumer = consumer = consumer_of(app)
+        watch = Watch(settings, self._keeper, self._admin, self._threads, reader, topics)
+        try:
+            await app.start()
+            await _first(
+                reader.place_forever(),
+                reader.keep_forever(),
+                watch.ends_forever(),
+                watch.tick_forever(),
+                watch.publish_forever(consumer.publish),
+                watch.until_topics_change(),
+                self._until_over(lambda: bool(app.crashed or app.should_stop)),
+            )
+        finally:
+            reader.revoked()
+            await app.stop()
+
+    def _reader(self) -> Reader:
+        settings = self._settings
+        return Reader(
+            keeper=self._keeper,
+            admin=self._admin,
+            threads=self._threads,
+            sources=settings.topics,
+            clock=settings.clock,
+            observer=settings.observer,
+            max_records=settings.max_batch_records,
+            retry_held=settings.retry_held,
+            on_placed=self._placed,
+        )
+
+    def _placed(self) -> None:
+        on_ready, self._on_ready = self._on_ready, None
+        if on_ready is not None:
+            on_ready()
+
+    async def _until_over(self, app_ended: Callable[[], bool]) -> None:
+        while not self._stopping.is_set():
+            if app_ended():
+                raise RuntimeError("the Faust app ended")
+            await asyncio.sleep(_POLL)
+
+    async def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self._stopping.is_set():
+            await asyncio.sleep(_POLL)
+
+
+async def _first(*works: Awaitable[None]) -> None:
+    """Run *works* together until one ends; raise what it raised; cancel the others."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

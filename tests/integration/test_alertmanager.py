@@ -1,0 +1,201 @@
+"""Against a real Alertmanager, read back with its own amtool."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alerts.channels.alertmanager import Alertmanager, AlertmanagerSettings
+from alerts.channels.log import Log
+from alerts.service import run_alerts
+from monitor.facts import Instant
+from monitor.notices import Kind, Notice, OpenDuty, Severity, key_of
+from tests.outbox_fake import SqliteOutbox
+from tests.receiver import Answer, Receiver, receiving
+from tests.services import alertmanager as services
+from tests.services.presence import require
+
+SECOND = 1_000_000
+LIFE_S = 5  # room for a busy machine between posts of one second
+
+
+def clock() -> Instant:
+    return time.time_ns() // 1000
+
+
+@pytest.fixture
+def processor() -> str:
+    """A name of the test's own, since all tests share one Alertmanager."""
+    return f"第一银行-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> SqliteOutbox:
+    return SqliteOutbox(tmp_path / "outbox.db")
+
+
+@contextmanager
+def alerts_running(desk: SqliteOutbox, url: str) -> Iterator[None]:
+    settings = AlertmanagerSettings(url=url, every_s=1, life_s=LIFE_S, event_life_s=LIFE_S)
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=run_alerts, args=(desk, [Alertmanager(settings), Log()], clock, stop, 0.05)
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(30)
+    assert not thread.is_alive()
+
+
+def opened(desk: SqliteOutbox, processor: str) -> OpenDuty:
+    """Open a duty as the monitor does: the state and its notice."""
+    duty = OpenDuty(
+        processor=processor,
+        rule="frt.file",
+        duty="2026-11-22",
+        opened_at=clock(),
+        body={"individuals": 100_000, "due_between": "2027-01-01/2027-01-11"},
+    )
+    desk.open_duty(duty)
+    desk.put(told(Kind.DUTY_OPENED, duty))
+    return duty
+
+
+def told(kind: Kind, duty: OpenDuty) -> Notice:
+    return Notice(
+        key=key_of(kind, duty.processor, duty.rule, duty.duty),
+        kind=kind,
+        severity=Severity.PAGE,
+        processor=duty.processor,
+        rule=duty.rule,
+        duty=duty.duty,
+        created_at=clock(),
+        body=duty.body,
+    )
+
+
+def wait_for(reached: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, f"not reached in {seconds} s"
+        time.sleep(0.1)
+
+
+def listed(manager: services.Alertmanager, processor: str) -> list[dict[str, Any]]:
+    return manager.alerts(f"processor={processor}")
+
+
+def test_a_notice_is_listed_by_amtool_stays_while_the_duty_is_open_and_resolves(
+    alertmanager: services.Alertmanager, desk: SqliteOutbox, processor: str
+) -> None:
+    duty = opened(desk, processor)
+    with alerts_running(desk, alertmanager.url):
+        wait_for(lambda: not desk.waiting() and bool(listed(alertmanager, processor)))
+        [first] = listed(alertmanager, processor)
+        time.sleep(LIFE_S + 2)
+        [later] = listed(alertmanager, processor)
+        desk.close_duty(duty, clock())
+        wait_for(lambda: not listed(alertmanager, processor), seconds=LIFE_S)
+
+    assert first["labels"] == {
+        "alertname": "FacetallyDutyOpen",
+        "processor": processor,
+        "rule": "frt.file",
+        "duty": "2026-11-22",
+        "severity": "page",
+    }
+    assert first["annotations"]["due_between"] == "2027-01-01/2027-01-11"
+    assert "产生一项法定义务" in first["annotations"]["summary_zh"]
+    assert (later["fingerprint"], later["startsAt"]) == (first["fingerprint"], first["startsAt"])
+    assert later["endsAt"] > first["endsAt"]
+
+
+def test_a_duty_that_nobody_shows_any_more_ends_by_itself(
+    alertmanager: services.Alertmanager, desk: SqliteOutbox, processor: str
+) -> None:
+    opened(desk, processor)
+    with alerts_running(desk, alertmanager.url):
+        wait_for(lambda: bool(listed(alertmanager, processor)))
+
+    wait_for(lambda: not listed(alertmanager, processor), seconds=LIFE_S + 3)
+
+
+def test_a_move_to_an_earlier_day_is_an_alert_beside_the_duty_and_passes(
+    alertmanager: services.Alertmanager, desk: SqliteOutbox, processor: str
+) -> None:
+    duty = opened(desk, processor)
+    desk.put(told(Kind.DUTY_MOVED, duty))
+    with alerts_running(desk, alertmanager.url):
+        wait_for(lambda: len(listed(alertmanager, processor)) == 2)
+        names = {alert["labels"]["alertname"] for alert in listed(alertmanager, processor)}
+        wait_for(lambda: len(listed(alertmanager, processor)) == 1, seconds=LIFE_S + 3)
+        [left] = listed(alertmanager, processor)
+
+    assert names == {"FacetallyDutyOpen", "FacetallyDutyMoved"}
+    assert left["labels"]["alertname"] == "FacetallyDutyOpen"
+
+
+def pages(receiver: Receiver, status: str) -> int:
+    return sum(json.loads(request.body)["status"] == status for request in receiver.requests)
+
+
+CONFIGURATION = """\
+route:
+  receiver: pager
+  group_by: ['...']
+  group_wait: 0s
+  group_interval: 1s
+receivers:
+  - name: pager
+    webhook_configs:
+      - url: {url}
+"""
+
+
+def test_the_receiver_behind_it_is_paged_once_for_one_duty_and_told_of_its_end(
+    desk: SqliteOutbox, processor: str
+) -> None:
+    require(services.available())
+    with receiving(Answer(200)) as pager:
+        manager = services.Alertmanager(CONFIGURATION.format(url=pager.url))
+        try:
+            manager.start()
+            duty = opened(desk, processor)
+            with alerts_running(desk, manager.url):
+                wait_for(lambda: pages(pager, "firing") > 0)
+                # Through several posts, each with another end.
+                time.sleep(LIFE_S + 2)
+                desk.close_duty(duty, clock())
+                desk.put(told(Kind.DUTY_CLOSED, duty))
+                wait_for(lambda: pages(pager, "resolved") > 0)
+                time.sleep(2)
+        finally:
+            manager.close()
+
+    assert (pages(pager, "firing"), pages(pager, "resolved")) == (1, 1)
+
+
+def test_an_alertmanager_that_comes_late_gets_the_notice_and_the_state(
+    desk: SqliteOutbox, processor: str
+) -> None:
+    require(services.available())
+    manager = services.Alertmanager()
+    opened(desk, processor)
+    try:
+        with alerts_running(desk, manager.url):
+            wait_for(lambda: any(found.failing for found in desk.waiting()))
+            manager.start()
+            wait_for(lambda: not desk.waiting() and bool(listed(manager, processor)))
+    finally:
+        manager.close()

@@ -1,0 +1,258 @@
+"""What every outbox keeps to. Derive a test class from ``OutboxContract`` and give it a desk.
+
+class TestSqlOutbox(OutboxContract):
+    @pytest.fixture
+    def desk(self, ...) -> Desk: ...
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import pytest
+
+from monitor.facts import Instant
+from monitor.notices import (
+    NEWS_OF_DUTIES,
+    Claim,
+    Delivery,
+    Kind,
+    Notice,
+    OpenDuty,
+    Outbox,
+    Severity,
+    Waiting,
+    key_of,
+)
+
+NOW: Instant = 1_790_000_000_000_000
+SECOND = 1_000_000
+LEASE = 60 * SECOND
+
+
+class Desk(Outbox, Protocol):
+    """An outbox, and the hand that writes into it; each call is a transaction."""
+
+    def put(self, notice: Notice) -> None:
+        """Write *notice* as the monitor does; one with a known key changes nothing."""
+
+    def open_duty(self, duty: OpenDuty) -> None: ...
+
+    def close_duty(self, duty: OpenDuty, closed_at: Instant) -> None: ...
+
+    def delivery(self, key: str, channel: str) -> Delivery | None: ...
+
+
+def notice(
+    name: str, *, at: Instant = NOW, duty: str | None = None, kind: Kind = Kind.GAP
+) -> Notice:
+    """A notice with the facts of a real one."""
+    return Notice(
+        key=key_of(kind, name),
+        kind=kind,
+        severity=Severity.PAGE,
+        processor="acme 第一",
+        rule="frt.file",
+        duty=duty,
+        created_at=at,
+        body={"individuals": 100_000, "due_day": "2026-04-14", "late": False, "topic": None},
+    )
+
+
+def duty(name: str, *, at: Instant = NOW) -> OpenDuty:
+    return OpenDuty(
+        processor="acme", rule="frt.file", duty=name, opened_at=at, body={"individuals": 100_000}
+    )
+
+
+class OutboxContract:
+    """The promises of ``monitor.notices.Outbox``."""
+
+    @pytest.fixture
+    def desk(self) -> Desk:
+        raise NotImplementedError
+
+    def test_a_notice_comes_back_as_it_was_put(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("a", duty="2026-03-02"))
+
+        assert desk.claim("log", NOW, LEASE) == Claim(notice("a", duty="2026-03-02"), "log", 1)
+
+    def test_a_notice_put_before_any_channel_was_known_is_owed(self, desk: Desk) -> None:
+        desk.put(notice("a", at=NOW - 400 * 24 * 3600 * SECOND))
+        desk.ensure(["log"], NOW)
+
+        assert desk.claim("log", NOW, LEASE) is not None
+
+    def test_each_known_channel_is_owed_each_notice(self, desk: Desk) -> None:
+        desk.ensure(["log", "webhook"], NOW)
+        desk.put(notice("a"))
+
+        assert claimed(desk, "log") == [key_of(Kind.GAP, "a")]
+        assert claimed(desk, "webhook") == [key_of(Kind.GAP, "a")]
+        assert claimed(desk, "stranger") == []
+
+    def test_a_notice_put_twice_is_owed_once(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("a"))
+        desk.put(notice("a"))
+
+        assert claimed(desk, "log") == [key_of(Kind.GAP, "a")]
+
+    def test_what_waits_longest_is_claimed_first(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW - 10)
+        desk.put(notice("late", at=NOW - 1))
+        desk.put(notice("early", at=NOW - 2))
+
+        assert claimed(desk, "log") == [key_of(Kind.GAP, "early"), key_of(Kind.GAP, "late")]
+
+    def test_a_claim_holds_until_its_lease_ends(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("a"))
+        first = desk.claim("log", NOW, LEASE)
+        within = desk.claim("log", NOW + LEASE - 1, LEASE)
+        again = desk.claim("log", NOW + LEASE, LEASE)
+
+        assert within is None
+        assert (first, again) == (Claim(notice("a"), "log", 1), Claim(notice("a"), "log", 2))
+
+    def test_of_many_callers_one_gets_the_claim(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("a"))
+        with ThreadPoolExecutor(4) as callers:
+            claims = list(callers.map(lambda _: desk.claim("log", NOW, LEASE), range(8)))
+
+        assert sum(claim is not None for claim in claims) == 1
+
+    def test_what_is_sent_is_never_claimed_again(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("a"))
+        desk.sent(claim_of(desk), NOW + 5, "200")
+
+        assert desk.claim("log", NOW + 10 * LEASE, LEASE) is None
+        assert desk.delivery(notice("a").key, "log") == Delivery(
+            key=notice("a").key, channel="log", attempts=1, not_before=NOW + LEASE, sent_at=NOW + 5
+        )
+
+    def test_what_failed_is_due_again_when_told(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("a"))
+        desk.failed(claim_of(desk), NOW + SECOND, "answered 500")
+        before = desk.claim("log", NOW + SECOND - 1, LEASE)
+
+        assert before is None
+        assert desk.claim("log", NOW + SECOND, LEASE) == Claim(notice("a"), "log", 2)
+
+    def test_a_failed_notice_does_not_hold_up_the_others(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW - 10)
+        desk.put(notice("poison", at=NOW - 2))
+        desk.put(notice("good", at=NOW - 1))
+        desk.failed(claim_of(desk), NOW + SECOND, "answered 400")
+
+        assert claimed(desk, "log") == [key_of(Kind.GAP, "good")]
+
+    def test_a_failure_after_the_lease_was_lost_changes_nothing(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("a"))
+        lost = claim_of(desk)
+        desk.claim("log", NOW + LEASE, LEASE)
+        desk.failed(lost, NOW + LEASE + 1, "no answer in time")
+
+        assert desk.claim("log", NOW + LEASE + 1, LEASE) is None
+
+    def test_a_delivery_after_the_lease_was_lost_counts(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("a"))
+        lost = claim_of(desk)
+        second = claim_of(desk, NOW + LEASE)
+        desk.sent(lost, NOW + LEASE + 1, "200")
+        desk.failed(second, NOW + LEASE + 2, "no answer in time")
+        desk.sent(second, NOW + LEASE + 3, "200")
+        kept = desk.delivery(notice("a").key, "log")
+
+        assert kept is not None
+        assert kept.sent_at == NOW + LEASE + 1
+        assert desk.claim("log", NOW + 10 * LEASE, LEASE) is None
+
+    def test_a_later_channel_is_not_told_old_news(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("old"))
+        desk.sent(claim_of(desk), NOW, "logged")
+        desk.ensure(["log", "webhook"], NOW + SECOND)
+        desk.put(notice("new", at=NOW + SECOND))
+
+        assert claimed(desk, "webhook", NOW + SECOND) == [key_of(Kind.GAP, "new")]
+
+    def test_a_later_channel_is_told_what_nobody_was_told(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("old"))
+        desk.ensure(["webhook"], NOW + SECOND)
+
+        assert claimed(desk, "webhook", NOW + SECOND) == [key_of(Kind.GAP, "old")]
+
+    def test_a_later_channel_is_told_of_duties_that_may_still_run(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("ancient", duty="d1", at=NOW))
+        desk.put(notice("running", duty="d2", at=NOW + 1))
+        for _ in range(2):
+            desk.sent(claim_of(desk, NOW + 1), NOW + 1, "logged")
+        later = NOW + 1 + NEWS_OF_DUTIES
+        desk.ensure(["log", "webhook"], later)
+
+        assert claimed(desk, "webhook", later) == [key_of(Kind.GAP, "running")]
+
+    def test_ensure_again_sends_nothing_again(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("a"))
+        desk.sent(claim_of(desk), NOW, "logged")
+        desk.ensure(["log"], NOW + SECOND)
+
+        assert claimed(desk, "log", NOW + 10 * LEASE) == []
+
+    def test_a_channel_left_out_is_owed_nothing_and_not_shown(self, desk: Desk) -> None:
+        desk.ensure(["log", "webhook"], NOW)
+        desk.put(notice("a"))
+        desk.ensure(["log"], NOW + SECOND)
+        desk.put(notice("b", at=NOW + SECOND))
+
+        assert claimed(desk, "webhook", NOW + SECOND) == []
+        assert [found.channel for found in desk.waiting()] == ["log"]
+
+    def test_waiting_counts_what_is_not_delivered(self, desk: Desk) -> None:
+        desk.ensure(["log", "webhook"], NOW - 10)
+        for name, at in (("a", NOW - 3), ("b", NOW - 2), ("c", NOW - 1)):
+            desk.put(notice(name, at=at))
+        desk.sent(claim_of(desk), NOW, "logged")
+        desk.failed(claim_of(desk), NOW + SECOND, "answered 500")
+
+        assert sorted(desk.waiting()) == [
+            Waiting("log", notices=2, failing=1, oldest=NOW - 2),
+            Waiting("webhook", notices=3, failing=0, oldest=NOW - 3),
+        ]
+
+    def test_a_duty_is_open_until_it_is_closed(self, desk: Desk) -> None:
+        desk.open_duty(duty("one"))
+        desk.open_duty(duty("two"))
+        desk.close_duty(duty("one"), NOW + SECOND)
+        closed = desk.closed_duties_since(NOW + SECOND)
+
+        assert list(desk.open_duties()) == [duty("two")]
+        assert [(found.duty, found.opened_at, found.closed_at) for found in closed] == [
+            ("one", NOW, NOW + SECOND)
+        ]
+        assert list(desk.closed_duties_since(NOW + SECOND + 1)) == []
+
+
+def claim_of(desk: Desk, now: Instant = NOW) -> Claim:
+    claim = desk.claim("log", now, LEASE)
+    assert claim is not None
+    return claim
+
+
+def claimed(desk: Desk, channel: str, now: Instant = NOW) -> list[str]:
+    """Keys of all that can be claimed now, in order."""
+    keys: list[str] = []
+    while (claim := desk.claim(channel, now, LEASE)) is not None:
+        keys.append(claim.notice.key)
+    return keys

@@ -1,0 +1,189 @@
+"""An outbox in a small SQLite file: the protocol once more, for the tests of the senders.
+
+A file and not memory, so that a process can be killed over it. As good as ``outbox_contract.py``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from monitor.facts import Instant
+from monitor.notices import (
+    NEWS_OF_DUTIES,
+    Claim,
+    ClosedDuty,
+    Delivery,
+    Kind,
+    Notice,
+    OpenDuty,
+    Severity,
+    Waiting,
+    body_from,
+    body_text,
+)
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS notice (
+    key TEXT PRIMARY KEY, kind TEXT NOT NULL, severity TEXT NOT NULL,
+    processor TEXT, rule TEXT, duty TEXT, created_at INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS notice_channel (
+    name TEXT PRIMARY KEY, since INTEGER NOT NULL, known INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS notice_delivery (
+    key TEXT NOT NULL REFERENCES notice, channel TEXT NOT NULL, attempts INTEGER NOT NULL,
+    not_before INTEGER NOT NULL, sent_at INTEGER, said TEXT, PRIMARY KEY (key, channel));
+CREATE TABLE IF NOT EXISTS duty (
+    processor TEXT, rule TEXT, duty TEXT, opened_at INTEGER NOT NULL, closed_at INTEGER,
+    body TEXT NOT NULL, PRIMARY KEY (processor, rule, duty));
+"""
+
+_OWE = """
+INSERT INTO notice_delivery (key, channel, attempts, not_before)
+SELECT n.key, c.name, 0, n.created_at FROM notice n CROSS JOIN notice_channel c
+WHERE c.known AND (
+    n.created_at >= c.since
+    OR n.duty IS NOT NULL AND n.created_at >= c.since - :news
+    OR NOT EXISTS (SELECT 1 FROM notice_delivery d WHERE d.key = n.key AND d.sent_at IS NOT NULL))
+ON CONFLICT DO NOTHING
+"""
+
+_DUE = """
+SELECT d.key, d.attempts, n.kind, n.severity, n.processor, n.rule, n.duty, n.created_at, n.body
+FROM notice_delivery d JOIN notice n USING (key) JOIN notice_channel c ON c.name = d.channel
+WHERE c.known AND d.channel = :channel AND d.sent_at IS NULL AND d.not_before <= :now
+ORDER BY d.not_before, n.created_at, d.key LIMIT 1
+"""
+
+_WAITING = """
+SELECT d.channel, count(*), sum(d.said IS NOT NULL), min(n.created_at)
+FROM notice_delivery d JOIN notice n USING (key) JOIN notice_channel c ON c.name = d.channel
+WHERE c.known AND d.sent_at IS NULL GROUP BY d.channel ORDER BY d.channel
+"""
+
+
+class SqliteOutbox:
+    """``monitor.notices.Outbox`` and the hand that writes into it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._begin() as database:
+            for statement in filter(str.strip, _TABLES.split(";")):
+                database.execute(statement)
+
+    def put(self, notice: Notice) -> None:
+        names = (notice.processor, notice.rule, notice.duty)
+        row = (notice.key, notice.kind, notice.severity, *names, notice.created_at)
+        with self._begin() as database:
+            database.execute(
+                "INSERT INTO notice VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (*row, body_text(notice.body)),
+            )
+            database.execute(_OWE, {"news": NEWS_OF_DUTIES})
+
+    def open_duty(self, duty: OpenDuty) -> None:
+        row = (duty.processor, duty.rule, duty.duty, duty.opened_at, body_text(duty.body))
+        with self._begin() as database:
+            database.execute("INSERT INTO duty VALUES (?, ?, ?, ?, NULL, ?)", row)
+
+    def close_duty(self, duty: OpenDuty, closed_at: Instant) -> None:
+        which = (duty.processor, duty.rule, duty.duty)
+        with self._begin() as database:
+            database.execute(
+                "UPDATE duty SET closed_at = ? WHERE (processor, rule, duty) = (?, ?, ?)",
+                (closed_at, *which),
+            )
+
+    def delivery(self, key: str, channel: str) -> Delivery | None:
+        columns = "key, channel, attempts, not_before, sent_at"
+        with self._begin() as database:
+            found = database.execute(
+                f"SELECT {columns} FROM notice_delivery WHERE (key, channel) = (?, ?)",  # noqa: S608 - constant
+                (key, channel),
+            ).fetchone()
+        return None if found is None else Delivery(*found)
+
+    def ensure(self, channels: Sequence[str], now: Instant) -> None:
+        with self._begin() as database:
+            database.execute("UPDATE notice_channel SET known = 0")
+            for name in channels:
+                database.execute(
+                    "INSERT INTO notice_channel VALUES (?, ?, 1)"
+                    " ON CONFLICT (name) DO UPDATE SET known = 1",
+                    (name, now),
+                )
+            database.execute(_OWE, {"news": NEWS_OF_DUTIES})
+
+    def claim(self, channel: str, now: Instant, lease_us: int) -> Claim | None:
+        with self._begin() as database:
+            found = database.execute(_DUE, {"channel": channel, "now": now}).fetchone()
+            if found is None:
+                return None
+            key, attempts, kind, severity, processor, rule, duty, created_at, body = found
+            database.execute(
+                "UPDATE notice_delivery SET attempts = attempts + 1, not_before = ?"
+                " WHERE (key, channel) = (?, ?)",
+                (now + lease_us, key, channel),
+            )
+        notice = Notice(
+            key=key,
+            kind=Kind(kind),
+            severity=Severity(severity),
+            processor=processor,
+            rule=rule,
+            duty=duty,
+            created_at=created_at,
+            body=body_from(body),
+        )
+        return Claim(notice, channel, attempts + 1)
+
+    def sent(self, claim: Claim, now: Instant, answer: str) -> None:
+        with self._begin() as database:
+            database.execute(
+                "UPDATE notice_delivery SET sent_at = ?, said = ?"
+                " WHERE (key, channel) = (?, ?) AND sent_at IS NULL",
+                (now, answer, claim.notice.key, claim.channel),
+            )
+
+    def failed(self, claim: Claim, again_at: Instant, error: str) -> None:
+        with self._begin() as database:
+            database.execute(
+                "UPDATE notice_delivery SET not_before = ?, said = ?"
+                " WHERE (key, channel, attempts) = (?, ?, ?) AND sent_at IS NULL",
+                (again_at, error, claim.notice.key, claim.channel, claim.attempts),
+            )
+
+    def open_duties(self) -> Sequence[OpenDuty]:
+        with self._begin() as database:
+            found = database.execute(
+                "SELECT processor, rule, duty, opened_at, body FROM duty WHERE closed_at IS NULL"
+            ).fetchall()
+        return [
+            OpenDuty(processor=who, rule=rule, duty=duty, opened_at=at, body=body_from(body))
+            for who, rule, duty, at, body in found
+        ]
+
+    def closed_duties_since(self, since: Instant) -> Sequence[ClosedDuty]:
+        with self._begin() as database:
+            found = database.execute(
+                "SELECT processor, rule, duty, opened_at, closed_at FROM duty WHERE closed_at >= ?",
+                (since,),
+            ).fetchall()
+        return [ClosedDuty(*row) for row in found]
+
+    def waiting(self) -> Sequence[Waiting]:
+        with self._begin() as database:
+            return [Waiting(*row) for row in database.execute(_WAITING).fetchall()]
+
+    @contextmanager
+    def _begin(self) -> Iterator[sqlite3.Connection]:
+        database = sqlite3.connect(self._path, timeout=10, isolation_level=None)
+        try:
+            # Safe when a process is killed, which is all that is tried here.
+            database.execute("PRAGMA synchronous = OFF")
+            database.execute("BEGIN IMMEDIATE")
+            yield database
+            database.execute("COMMIT")
+        finally:
+            database.close()  # rolls back what was not committed

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from alerts.channel import Channel, NotDelivered
+from alerts.outbox import Retry, send_next
+from alerts.service import Sender, run_alerts
+from monitor.facts import Instant
+from monitor.notices import Claim, Notice, OpenDuty
+from tests.channel_fakes import Counted, Scripted, Showing
+from tests.outbox_contract import LEASE, NOW, SECOND, Desk, duty, notice
+from tests.outbox_fake import SqliteOutbox
+
+STEADY = Retry(lease_us=LEASE, jitter=lambda: 0.5)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> SqliteOutbox:
+    outbox = SqliteOutbox(tmp_path / "outbox.db")
+    outbox.ensure(["scripted"], NOW - 1000 * SECOND)
+    return outbox
+
+
+def sender(desk: Desk, channel: Channel, counted: Counted | None = None) -> Sender:
+    return Sender(desk, channel, STEADY, counted or Counted())
+
+
+def test_open_duties_are_shown_every_minute_and_closed_ones_as_closed(desk: SqliteOutbox) -> None:
+    desk.open_duty(duty("one"))
+    desk.open_duty(duty("two"))
+    channel = Showing()
+    turns = sender(desk, channel)
+    turns.show(NOW)
+    turns.show(NOW + 60 * SECOND - 1)
+    desk.close_duty(duty("one"), NOW + 30 * SECOND)
+    turns.show(NOW + 60 * SECOND)
+    turns.show(NOW + 700 * SECOND)
+
+    assert channel.shown == [
+        (NOW, ["one", "two"], []),
+        (NOW + 60 * SECOND, ["two"], ["one"]),
+        (NOW + 700 * SECOND, ["two"], []),
+    ]
+
+
+def test_after_a_failure_the_state_is_shown_again_sooner(desk: SqliteOutbox) -> None:
+    channel, counted = Showing(NotDelivered("no connection")), Counted()
+    turns = sender(desk, channel, counted)
+    for second in (0, 14, 15, 74, 75):
+        turns.show(NOW + second * SECOND)
+
+    assert [at for at, _, _ in channel.shown] == [NOW, NOW + 15 * SECOND, NOW + 75 * SECOND]
+    assert counted.seen == [
+        ("shown", "scripted", False),
+        ("shown", "scripted", True),
+        ("shown", "scripted", True),
+    ]
+
+
+def test_a_channel_that_shows_no_state_is_asked_for_none(desk: SqliteOutbox) -> None:
+    assert sender(desk, Scripted()).show(NOW) is False
+
+
+def wait_for(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not reached():
+        assert time.monotonic() < deadline, "not reached in 20 s"
+        time.sleep(0.01)
+
+
+class Running:
+    """``run_alerts`` in a thread, over a clock that stands still unless it is moved."""
+
+    def __init__(self, desk: Desk, channels: Sequence[Channel], counted: Counted) -> None:
+        self.now = NOW
+        self._stop = threading.Event()
+        arguments = (desk, channels, lambda: self.now, self._stop, 0.01)
+        self._thread = threading.Thread(
+            target=run_alerts, args=arguments, kwargs={"metrics": counted, "retry": STEADY}
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+
+def test_the_process_sends_shows_and_ends_when_told(tmp_path: Path) -> None:
+    desk = SqliteOutbox(tmp_path / "outbox.db")
+    desk.open_duty(duty("one"))
+    desk.put(notice("a", at=NOW - 5 * SECOND))
+    channel, counted = Showing(), Counted()
+    with Running(desk, [channel], counted):
+        wait_for(lambda: bool(channel.delivered))
+        desk.put(notice("b"))
+        wait_for(lambda: len(channel.delivered) == 2)
+
+    assert channel.shown == [(NOW, ["one"], [])]
+
+
+class Hanging(Scripted):
+    name = "hanging"
+
+    def __init__(self, release: threading.Event) -> None:
+        super().__init__()
+        self._release = release
+
+    def send(self, notice: Notice, now: Instant) -> str:
+        self.tried.append(notice.key)
+        self._release.wait(20)
+        return super().send(notice, now)
+
+
+def test_a_receiver_that_hangs_delays_no_other(tmp_path: Path) -> None:
+    desk = SqliteOutbox(tmp_path / "outbox.db")
+    for index in range(5):
+        desk.put(notice(str(index)))
+    release = threading.Event()
+    hanging, quick = Hanging(release), Scripted()
+    with Running(desk, [hanging, quick], Counted()):
+        wait_for(lambda: len(quick.delivered) == 5 and len(hanging.tried) == 1)
+        while_hanging = list(hanging.delivered)
+        release.set()
+
+    assert while_hanging == []
+
+
+def test_what_waits_is_measured_for_every_channel(tmp_path: Path) -> None:
+    desk = SqliteOutbox(tmp_path / "outbox.db")
+    desk.ensure(["hanging", "scripted"], NOW - 10 * SECOND)
+    desk.put(notice("a", at=NOW - 5 * SECOND))
+    send_next(desk, Scripted(), NOW, STEADY)
+    release, counted = threading.Event(), Counted()
+    with Running(desk, [Hanging(release), Scripted()], counted):
+        wait_for(lambda: sum(seen[0] == "waiting" for seen in counted.seen) == 2)
+        release.set()
+
+    assert [seen for seen in counted.seen if seen[0] == "waiting"] == [
+        ("waiting", "hanging", 1, 0, 5.0),
+        ("waiting", "scripted", 0, 0, 0.0),
+    ]
+
+
+class Failing(SqliteOutbox):
+    """Its store is away for the first calls."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.away = 3
+
+    def claim(self, channel: str, now: Instant, lease_us: int) -> Claim | None:
+        if self.away > 0:
+            self.away -= 1
+            raise OSError("the store is away")
+        return super().claim(channel, now, lease_us)
+
+
+def test_a_store_that_is_away_is_logged_counted_and_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Failing(tmp_path / "outbox.db")
+    desk.put(notice("a"))
+    channel, counted = Scripted(), Counted()
+    with Running(desk, [channel], counted):
+        wait_for(lambda: bool(channel.delivered))
+
+    assert counted.seen.count(("crashed", "scripted")) == 3
+    assert "channel scripted: error, goes on" in caplog.text
+
+
+class Blind(SqliteOutbox):
+    """Cannot tell the open duties."""
+
+    def open_duties(self) -> Sequence[OpenDuty]:
+        raise OSError("no such table")
+
+
+def test_notices_go_even_where_the_state_cannot_be_read(tmp_path: Path) -> None:
+    desk = Blind(tmp_path / "outbox.db")
+    for index in range(3):
+        desk.put(notice(str(index)))
+    channel = Showing()
+    with Running(desk, [channel], Counted()):
+        wait_for(lambda: len(channel.delivered) == 3)
+
+    assert channel.shown == []
+
+
+def test_two_channels_of_one_name_are_refused(desk: SqliteOutbox) -> None:
+    with pytest.raises(ValueError, match="same name"):
+        run_alerts(desk, [Scripted(), Scripted()], lambda: NOW, threading.Event(), 1)

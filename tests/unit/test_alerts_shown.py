@@ -1,0 +1,214 @@
+"""What a notice looks like: as an alert, in words, in the log."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerts import words
+from alerts.channels.alertmanager import Alertmanager, AlertmanagerSettings
+from alerts.channels.http import rfc3339
+from alerts.channels.log import Log, line
+from alerts.channels.webhook import payload
+from monitor.notices import ClosedDuty, Kind, Notice, Severity
+from tests.outbox_contract import NOW, SECOND, duty, notice
+from tests.receiver import Answer, Request, receiving
+
+HOSTILE = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
+
+
+def manager(url: str, **changes: object) -> Alertmanager:
+    return Alertmanager(AlertmanagerSettings(url=url, **changes))  # type: ignore[arg-type]  # each test names its own
+
+
+def posted_to(receiver_requests: list[Request]) -> list[dict[str, object]]:
+    [request] = receiver_requests
+    assert request.path == "/am/api/v2/alerts"
+    alerts: list[dict[str, object]] = json.loads(request.body)
+    return alerts
+
+
+def test_the_notice_of_a_duty_and_its_state_are_one_alert() -> None:
+    told = Notice(
+        key="duty_opened:1",
+        kind=Kind.DUTY_OPENED,
+        severity=Severity.WARNING,
+        processor="acme",
+        rule="frt.file",
+        duty="one",
+        created_at=NOW,
+        body={},
+    )
+    with receiving(Answer(200)) as first, receiving(Answer(200)) as second:
+        manager(f"{first.url}/am").send(told, NOW + SECOND)
+        manager(f"{second.url}/am/").show([duty("one")], [], NOW + SECOND)
+    [notified], [shown] = posted_to(first.requests), posted_to(second.requests)
+
+    assert notified["labels"] == shown["labels"]
+    assert notified["labels"] == {
+        "alertname": "FacetallyDutyOpen",
+        "processor": "acme",
+        "rule": "frt.file",
+        "duty": "one",
+        "severity": "page",
+    }
+    assert (notified["startsAt"], notified["endsAt"]) == (shown["startsAt"], shown["endsAt"])
+    assert shown["startsAt"] == rfc3339(NOW)
+    assert shown["endsAt"] == rfc3339(NOW + 301 * SECOND)
+
+
+def test_a_closed_duty_ends_when_it_was_closed_and_an_open_one_is_never_shown_as_closed() -> None:
+    ended = ClosedDuty("acme", "frt.file", "two", NOW, NOW + SECOND)
+    stale = ClosedDuty("acme", "frt.file", "one", NOW, NOW + SECOND)
+    with receiving(Answer(200)) as receiver:
+        manager(f"{receiver.url}/am").show([duty("one")], [ended, stale], NOW + 5 * SECOND)
+    ends = {
+        alert["labels"]["duty"]: alert["endsAt"]  # type: ignore[index]  # labels are an object
+        for alert in posted_to(receiver.requests)
+    }
+
+    assert ends == {"one": rfc3339(NOW + 305 * SECOND), "two": rfc3339(NOW + SECOND)}
+
+
+def test_no_alert_ends_before_it_starts_even_when_clocks_differ() -> None:
+    ahead = NOW + 3600 * SECOND
+    ended = ClosedDuty("acme", "frt.file", "two", ahead, ahead)
+    with receiving(Answer(200)) as receiver:
+        manager(f"{receiver.url}/am").show([duty("one", at=ahead)], [ended], NOW)
+
+    assert all(
+        str(alert["startsAt"]) <= str(alert["endsAt"]) for alert in posted_to(receiver.requests)
+    )
+
+
+def test_the_notice_that_a_duty_is_closed_ends_its_alert_at_once() -> None:
+    told = notice("a", duty="one", kind=Kind.DUTY_CLOSED)
+    with receiving(Answer(200)) as receiver:
+        manager(f"{receiver.url}/am").send(told, NOW + SECOND)
+    [alert] = posted_to(receiver.requests)
+
+    assert alert["endsAt"] == rfc3339(NOW + SECOND)
+    assert alert["labels"]["alertname"] == "FacetallyDutyOpen"  # type: ignore[index]  # an object
+
+
+def test_any_other_notice_is_an_alert_of_its_own_with_a_limited_life() -> None:
+    with receiving(Answer(200)) as receiver:
+        channel = manager(f"{receiver.url}/am", event_life_s=600, generator_url="https://here/x")
+        channel.send(notice("a", kind=Kind.DUTY_MOVED, duty="one"), NOW + SECOND)
+    [alert] = posted_to(receiver.requests)
+
+    assert alert["labels"] == {
+        "alertname": "FacetallyDutyMoved",
+        "processor": "acme 第一",
+        "rule": "frt.file",
+        "duty": "one",
+        "severity": "page",
+        "notice": notice("a", kind=Kind.DUTY_MOVED).key,
+    }
+    assert alert["endsAt"] == rfc3339(NOW + 601 * SECOND)
+    assert alert["generatorURL"] == "https://here/x"
+
+
+def test_facts_and_words_in_both_languages_are_annotations() -> None:
+    with receiving(Answer(200)) as receiver:
+        manager(f"{receiver.url}/am").send(notice("a", duty="one", kind=Kind.DUTY_OPENED), NOW)
+    [alert] = posted_to(receiver.requests)
+
+    assert alert["annotations"] == {
+        "individuals": "100000",
+        "due_day": "2026-04-14",
+        "late": "false",
+        "summary": "A duty is open: filing of FR use, Art. 15 (acme 第一)",
+        "summary_zh": "产生一项法定义务：人脸识别技术应用备案（第十五条）（acme 第一）",
+        "description": "individuals stored: 100000; last day to act: 2026-04-14",
+        "description_zh": "存储人数：100000；截止日：2026-04-14",
+    }
+
+
+def test_many_duties_go_in_several_requests_and_none_in_none() -> None:
+    with receiving(Answer(200)) as receiver:
+        channel = manager(receiver.url)
+        channel.show([], [], NOW)
+        channel.show([duty(str(index)) for index in range(501)], [], NOW)
+
+    assert [len(json.loads(request.body)) for request in receiver.requests] == [500, 1]
+
+
+# Words
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_of_notice_has_words_in_both_languages(kind: Kind) -> None:
+    said = words.summary(notice("a", kind=kind))
+
+    assert said.en.endswith(" (acme 第一)")
+    assert said.zh.endswith("（acme 第一）")
+    assert said.en[0].isascii() != said.zh[0].isascii()
+
+
+def test_a_provisional_deadline_is_said_to_be_one() -> None:
+    said = words.description({"due_day": None, "due_between": "2027-01-01/2027-01-11"})
+
+    assert said.en == (
+        "last day to act, provisional, calendar not published: between 2027-01-01 and 2027-01-11"
+    )
+    assert said.zh == "截止日（暂定，节假日安排尚未公布）：2027-01-01 至 2027-01-11 之间"
+
+
+def test_an_unknown_rule_is_named_by_its_id() -> None:
+    told = Notice(
+        key="k", kind=Kind.DUTY_OPENED, severity=Severity.PAGE, rule="own.rule", created_at=NOW
+    )
+
+    assert words.summary(told) == ("A duty is open: own.rule", "产生一项法定义务：own.rule")
+
+
+# The log
+
+
+@pytest.mark.parametrize(
+    ("severity", "level"),
+    [
+        (Severity.PAGE, logging.ERROR),
+        (Severity.WARNING, logging.WARNING),
+        (Severity.INFO, logging.INFO),
+    ],
+)
+def test_a_notice_is_one_line_of_json_in_the_log(
+    caplog: pytest.LogCaptureFixture, severity: Severity, level: int
+) -> None:
+    caplog.set_level(logging.INFO)
+    told = Notice(
+        key="gap:1", kind=Kind.GAP, severity=severity, created_at=NOW, body={"topic": "faces"}
+    )
+    answer = Log().send(told, NOW)
+    [record] = caplog.records
+    content = json.loads(record.getMessage().removeprefix("notice "))
+
+    assert (answer, record.levelno) == ("logged", level)
+    assert content["key"] == "gap:1"
+    assert content["facts"] == {"topic": "faces"}
+    assert content["created_at"] == rfc3339(NOW)
+
+
+@given(HOSTILE)
+def test_no_text_breaks_the_line_or_any_body(text: str) -> None:
+    told = Notice(
+        key="gap:1",
+        kind=Kind.GAP,
+        severity=Severity.PAGE,
+        processor=text,
+        rule=text,
+        duty=text,
+        created_at=NOW,
+        body={"topic": text},
+    )
+    logged, body = line(told), json.loads(payload(told))
+
+    assert len(logged.splitlines()) == 1
+    assert json.loads(logged)["processor"] == text
+    assert body["data"]["facts"] == {"topic": text}

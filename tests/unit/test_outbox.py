@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerts.channel import NotDelivered
+from alerts.channels.webhook import Webhook, WebhookSettings
+from alerts.outbox import Retry, send_next
+from monitor.facts import Instant
+from monitor.notices import Notice
+from tests.channel_fakes import Counted, Scripted
+from tests.outbox_contract import LEASE, NOW, SECOND, Desk, OutboxContract, notice
+from tests.outbox_fake import SqliteOutbox
+from tests.receiver import CUT, Answer, Behaviour, Request, receiving
+
+ROOT = Path(__file__).parents[2]
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+STEADY = Retry(lease_us=LEASE, jitter=lambda: 0.5)
+HOUR = 3600 * SECOND
+
+
+class TestSqliteOutbox(OutboxContract):
+    @pytest.fixture
+    def desk(self, tmp_path: Path) -> Desk:
+        return SqliteOutbox(tmp_path / "outbox.db")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> SqliteOutbox:
+    outbox = SqliteOutbox(tmp_path / "outbox.db")
+    outbox.ensure(["scripted"], NOW - 1000 * SECOND)
+    return outbox
+
+
+def test_one_notice_is_sent_per_call_and_false_says_there_was_none(desk: SqliteOutbox) -> None:
+    for name in ("a", "b"):
+        desk.put(notice(name))
+    channel = Scripted()
+    answers = [send_next(desk, channel, NOW, STEADY) for _ in range(3)]
+
+    assert answers == [True, True, False]
+    assert sorted(channel.delivered) == sorted([notice("a").key, notice("b").key])
+
+
+def test_it_is_marked_after_sending_and_not_before(desk: SqliteOutbox) -> None:
+    marked: list[Instant | None] = []
+
+    def look(sent: Notice, _times: int) -> None:
+        delivery = desk.delivery(sent.key, "scripted")
+        marked.append(delivery.sent_at if delivery else 0)
+
+    desk.put(notice("a"))
+    send_next(desk, Scripted(look), NOW, STEADY)
+    after = desk.delivery(notice("a").key, "scripted")
+
+    assert marked == [None]
+    assert after is not None
+    assert after.sent_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("attempts", "error", "seconds"),
+    [
+        # Doubles from two seconds.
+        (1, NotDelivered("x"), 2),
+        (2, NotDelivered("x"), 4),
+        (11, NotDelivered("x"), 2048),
+        # Never more than an hour, however often it failed.
+        (12, NotDelivered("x"), 3600),
+        (5000, NotDelivered("x"), 3600),
+        # What only a person can mend is tried seldom, from the start.
+        (1, NotDelivered("x", permanent=True), 3600),
+        # The receiver may ask for more, not for less, and not for more than an hour.
+        (1, NotDelivered("x", retry_after_s=30), 30),
+        (4, NotDelivered("x", retry_after_s=1), 16),
+        (1, NotDelivered("x", retry_after_s=1e9), 3600),
+    ],
+)
+def test_pause_after_a_failure(attempts: int, error: NotDelivered, seconds: int) -> None:
+    assert STEADY.after(attempts, error) == seconds * SECOND
+
+
+@given(st.integers(1, 100), st.floats(0, 1, exclude_max=True))
+def test_jitter_moves_a_pause_by_a_quarter_at_most(attempts: int, jitter: float) -> None:
+    steady = STEADY.after(attempts, NotDelivered("x"))
+    moved = Retry(jitter=lambda: jitter).after(attempts, NotDelivered("x"))
+
+    assert steady * 3 // 4 <= moved <= min(steady * 5 // 4, HOUR)
+
+
+def test_a_failed_notice_goes_again_under_the_same_key_after_its_pause(desk: SqliteOutbox) -> None:
+    desk.put(notice("a"))
+    channel = Scripted(lambda _, times: NotDelivered("answered 500") if times < 3 else None)
+    for after in (0, 2 * SECOND - 1, 2 * SECOND, 6 * SECOND - 1, 6 * SECOND):
+        send_next(desk, channel, NOW + after, STEADY)
+
+    assert channel.tried == [notice("a").key] * 3
+    assert channel.delivered == [notice("a").key]
+
+
+def test_a_poisoned_notice_holds_up_no_other(desk: SqliteOutbox) -> None:
+    poison = notice("poison", at=NOW - 100)
+    desk.put(poison)
+    for index in range(20):
+        desk.put(notice(f"good {index}", at=NOW - 50 + index))
+    channel = Scripted(
+        lambda sent, _: NotDelivered("answered 400", permanent=True) if sent == poison else None
+    )
+    while send_next(desk, channel, NOW, STEADY):
+        pass
+
+    assert len(channel.delivered) == 20
+    assert channel.tried.count(poison.key) == 1
+
+
+def test_a_crash_of_a_channel_leaves_the_lease_and_the_next_notice_goes(
+    desk: SqliteOutbox,
+) -> None:
+    crashing = notice("crash", at=NOW - 2)
+    desk.put(crashing)
+    desk.put(notice("good", at=NOW - 1))
+    channel = Scripted(lambda sent, _: ZeroDivisionError() if sent == crashing else None)
+    with pytest.raises(ZeroDivisionError):
+        send_next(desk, channel, NOW, STEADY)
+    send_next(desk, channel, NOW, STEADY)
+
+    assert channel.delivered == [notice("good").key]
+
+
+def test_a_failure_is_counted_logged_and_says_whether_a_person_is_needed(
+    desk: SqliteOutbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.put(notice("a"))
+    counted = Counted()
+    channel = Scripted(
+        lambda _, times: NotDelivered("answered 410", permanent=True) if times == 1 else None
+    )
+    send_next(desk, channel, NOW, STEADY, counted)
+    send_next(desk, channel, NOW + HOUR, STEADY, counted)
+
+    assert counted.seen == [("failed", "scripted", True), ("sent", "scripted")]
+    assert [(r.levelno, r.getMessage()) for r in caplog.records] == [
+        (
+            logging.ERROR,
+            f"notice {notice('a').key} not delivered on scripted, attempt 1: answered 410",
+        )
+    ]
+
+
+@given(st.lists(st.lists(st.sampled_from(["ok", "no", "never", "dies"]), max_size=4), max_size=5))
+def test_whatever_fails_each_notice_arrives_and_stays_delivered(
+    tmp_path_factory: pytest.TempPathFactory, scripts: list[list[str]]
+) -> None:
+    """*dies*: it arrives, and the process ends before the mark."""
+    desk = SqliteOutbox(tmp_path_factory.mktemp("outbox") / "outbox.db")
+    desk.ensure(["scripted"], NOW)
+    by_key = {notice(str(index)).key: script for index, script in enumerate(scripts)}
+    for index in range(len(scripts)):
+        desk.put(notice(str(index)))
+    arrived: list[str] = []
+
+    def act(sent: Notice, times: int) -> BaseException | None:
+        script = by_key[sent.key]
+        step = script[times - 1] if times <= len(script) else "ok"
+        if step in {"ok", "dies"}:
+            arrived.append(sent.key)
+        return {
+            "no": NotDelivered("no"),
+            "never": NotDelivered("never", permanent=True),
+            "dies": KeyboardInterrupt(),
+        }.get(step)
+
+    channel, now = Scripted(act), NOW
+    for _ in range(200):
+        try:
+            more = send_next(desk, channel, now, STEADY)
+        except KeyboardInterrupt:
+            more = True
+        now += 0 if more else HOUR
+        if not more and not desk.waiting():
+            break
+    before = len(arrived)
+    again = send_next(desk, channel, now + 10 * HOUR, STEADY)
+
+    assert set(arrived) == set(by_key)
+    assert (again, len(arrived)) == (False, before)
+
+
+_SENDER = """
+import sys
+from pathlib import Path
+from typing import Self
+from alerts.channels.webhook import Webhook, WebhookSettings
+from alerts.outbox import Retry, send_next
+from tests.outbox_fake import SqliteOutbox
+
+database, url, secret, now, lease = sys.argv[1:]
+channel = Webhook(WebhookSettings(url=url, secret=secret))
+send_next(SqliteOutbox(Path(database)), channel, int(now), Retry(lease_us=int(lease)))
+"""
+
+
+def test_killed_between_sending_and_marking_it_goes_again_with_the_same_key(
+    tmp_path: Path,
+) -> None:
+    desk = SqliteOutbox(tmp_path / "outbox.db")
+    desk.ensure(["webhook"], NOW)
+    desk.put(notice("a"))
+    arrived = threading.Event()
+
+    def hold(_: Request) -> Answer:
+        arrived.set()
+        receiver.stopping.wait(20)
+        return Answer(200)
+
+    with receiving(hold, Answer(204)) as receiver:
+        arguments = [str(tmp_path / "outbox.db"), receiver.url, SECRET, str(NOW), str(LEASE)]
+        sender = subprocess.Popen([sys.executable, "-c", _SENDER, *arguments], cwd=ROOT)
+        assert arrived.wait(20)
+        os.kill(sender.pid, signal.SIGKILL)
+        sender.wait()
+
+        channel = Webhook(WebhookSettings(url=receiver.url, secret=SECRET))
+        within = send_next(desk, channel, NOW + LEASE - 1, STEADY)
+        after = send_next(desk, channel, NOW + LEASE, STEADY)
+        ids = [request.headers["webhook-id"] for request in receiver.requests]
+        bodies = {request.body for request in receiver.requests}
+
+    assert (within, after) == (False, True)
+    assert ids == [notice("a").key] * 2
+    assert len(bodies) == 1
+    assert list(desk.waiting()) == []
+
+
+def test_through_every_failure_of_a_receiver_each_notice_arrives_with_one_key(
+    tmp_path: Path,
+) -> None:
+    desk = SqliteOutbox(tmp_path / "outbox.db")
+    desk.ensure(["webhook"], NOW)
+    for index in range(8):
+        desk.put(notice(str(index)))
+
+    def hang(_: Request) -> Answer:
+        receiver.stopping.wait(1.0)
+        return Answer(200)
+
+    failures: list[Behaviour | Answer] = [
+        Answer(500),
+        Answer(429, (("retry-after", "40"),)),
+        hang,
+        CUT,
+        Answer(410),
+        Answer(302, (("location", "/elsewhere"),)),
+        Answer(401),
+        Answer(503, (("retry-after", "Thu, 01 Jan 2099 00:00:00 GMT"),)),
+    ]
+    with receiving(*failures, Answer(200)) as receiver:
+        channel = Webhook(WebhookSettings(url=receiver.url, secret=SECRET, timeout_s=0.3))
+        now = NOW
+        while desk.waiting():
+            if not send_next(desk, channel, now, STEADY):
+                now += 60 * SECOND
+            assert now < NOW + 3 * HOUR
+        ids = [request.headers["webhook-id"] for request in receiver.requests]
+        paths = {request.path for request in receiver.requests}
+
+    assert len(ids) == 16
+    assert {key: ids.count(key) for key in ids} == {notice(str(i)).key: 2 for i in range(8)}
+    assert paths == {"/"}
