@@ -33,7 +33,7 @@ class App(faust.App):
         """Make none: the state is in the database."""
 
 
-class _AsIs(faust.Schema):
+class _AsIs(faust.Schema[Any, Any]):
     """Hands a fetch on untouched: decoding is done in bulk, outside the event loop."""
 
     def compile(self, app: AppT, **_: Any) -> Callable[..., Awaitable[Any]]:  # noqa: ANN401 - Faust's hooks

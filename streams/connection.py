@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import faust
 
-Options: TypeAlias = dict[str, object]
+Options: TypeAlias = dict[str, Any]
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 

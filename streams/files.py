@@ -30,8 +30,8 @@ LONGEST_LINE: Final = 16 * 1024 * 1024
 UNKNOWN: Final = -1
 """The timestamp of a bare event of which nobody said when it was recorded."""
 
-_PACKED_CHUNK: Final = 8 * 1024  # small: what it unpacks to can be a thousand times larger
-_PLAIN_CHUNK: Final = 256 * 1024
+_CHUNK: Final = 64 * 1024
+_PACKED_BITE: Final = 512  # unpacked at a time: zstd may make 16 MB of it
 _BOM: Final = b"\xef\xbb\xbf"
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
@@ -43,8 +43,8 @@ _Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 class FileDamaged(Exception):
     """A packed file cannot be unpacked to its end: which one, and how many packed bytes were good.
 
-    *position* is exact where the file breaks off; where it is corrupt, the damage lies within
-    the next few kilobytes.
+    *position* is exact where the file breaks off; where it is corrupt, the damage was noticed
+    within the next kilobyte.
     """
 
     def __init__(self, path: Path, position: int, what: str) -> None:
@@ -200,9 +200,8 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[bytes | None]:
 
 def _chunks(path: Path, consumed: Callable[[int], object]) -> Iterator[bytes]:
     new = _UNPACKERS.get(path.suffix.lower())
-    size = _PLAIN_CHUNK if new is None else _PACKED_CHUNK
     with path.open("rb") as file:
-        raw = _counted(iter(lambda: file.read(size), b""), consumed)
+        raw = _counted(iter(lambda: file.read(_CHUNK), b""), consumed)
         yield from raw if new is None else _unpacked(path, raw, new)
 
 
@@ -212,11 +211,17 @@ def _counted(chunks: Iterable[bytes], consumed: Callable[[int], object]) -> Iter
         yield chunk
 
 
+def _bites(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        for start in range(0, len(chunk), _PACKED_BITE):
+            yield chunk[start : start + _PACKED_BITE]
+
+
 def _unpacked(path: Path, raw: Iterable[bytes], new: Callable[[], _Unpacker]) -> Iterator[bytes]:
     position = 0
     unpacker: _Unpacker | None = None
-    for chunk in raw:
-        rest = chunk
+    for bite in _bites(raw):
+        rest = bite
         while rest:
             unpacker = unpacker or new()
             try:
@@ -225,7 +230,7 @@ def _unpacked(path: Path, raw: Iterable[bytes], new: Callable[[], _Unpacker]) ->
                 raise FileDamaged(path, position, "does not unpack") from exc
             rest = unpacker.unused_data if unpacker.eof else b""
             unpacker = None if unpacker.eof else unpacker  # files may be several frames
-        position += len(chunk)
+        position += len(bite)
     if unpacker is not None or position == 0:
         raise FileDamaged(path, position, "breaks off")
 

@@ -33,7 +33,7 @@ class Outgoing(NamedTuple):
     timestamp: int | None = None
 
 
-def publish(  # noqa: PLR0913 - keyword-only options
+def publish(
     connection: Connection,
     topic: str,
     records: Iterable[Outgoing],

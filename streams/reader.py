@@ -17,6 +17,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, count, repeat
 from typing import Protocol, TypeVar
 
@@ -232,7 +233,7 @@ class Reader:
                     "gap in %s-%d (%s): %d is stored, reading goes on at %d",
                     *(gap.topic, gap.partition, gap.reason, gap.expected, gap.resume),
                 )
-                await self._threads.keeper(lambda gap=gap: self._keeper.gap(gap))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+                await self._threads.keeper(partial(self._keeper.gap, gap))
             if assignment == self._assignment:
                 await self._seek(places)
         except Exception as exc:  # noqa: BLE001 - a process loop: stall, never skip
@@ -265,7 +266,7 @@ class Reader:
         pauses = chain(PAUSES, repeat(PAUSE))
         while True:
             try:
-                work, refused = await self._threads.keeper(lambda: self._decoded(taken))
+                work, refused = await self._threads.keeper(partial(self._decoded, taken))
                 break
             except Exception as exc:  # noqa: BLE001 - an adapter with a bug: stall, never skip
                 self._observer.retrying("decoding", exc)

@@ -27,7 +27,7 @@ class Observer(Protocol):
         """Something failed and is tried again: ``keeping``, ``positions``, ``decoding``, ..."""
 
     def held(self, partition: Partition, error: Exception) -> None:
-        """A partition is stopped (LogWentBack, TooManyRejects); it needs a person."""
+        """Tell of a stopped partition (LogWentBack, TooManyRejects): it needs a person."""
 
     def position_moved(self, partitions: Sequence[Partition]) -> None:
         """Another worker had kept these already; they are read again from where it got to."""

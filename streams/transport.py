@@ -43,7 +43,6 @@ T = TypeVar("T")
 
 FETCH_WAIT_MS = 100  # a partition not in the fetch that is under way waits this long for the next
 POLL_SECONDS = 0.2
-PUBLISH_SECONDS = 2.0
 
 
 class KafkaRecord(Protocol):
@@ -180,8 +179,8 @@ class _Thread(driver.AIOKafkaConsumerThread):
             for tp, offset in offsets.items()
         }
         try:
-            await asyncio.wait_for(self._ensure_consumer().commit(at), PUBLISH_SECONDS)
-        except (KafkaError, TimeoutError) as exc:
+            await self._ensure_consumer().commit(at)
+        except KafkaError as exc:
             log.debug("group offsets not published: %s", type(exc).__name__)
 
     async def poll(self, listener: Listener) -> tuple[list[Fetched], set[Partition]]:
@@ -208,7 +207,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
     def _fetchable(self, consumer: aiokafka.AIOKafkaConsumer) -> set[aiokafka.TopicPartition]:
         placed = {aiokafka.TopicPartition(*partition) for partition in self._cursors}
-        return placed & consumer.assignment()
+        return {tp for tp in placed if tp in consumer.assignment()}
 
     @staticmethod
     async def _brought(
@@ -240,7 +239,9 @@ class _Thread(driver.AIOKafkaConsumerThread):
         fetches = []
         subscription = consumer._subscription.subscription  # noqa: SLF001
         assignment = subscription.assignment if subscription is not None else None
-        for tp in wanted if assignment is not None else ():
+        if assignment is None:
+            return []
+        for tp in wanted:
             partition = (tp.topic, tp.partition)
             cursor, state = self._cursors.get(partition), assignment.state_value(tp)
             if cursor is None or state is None or not state.has_valid_position:
@@ -267,10 +268,10 @@ class Consumer(driver.Consumer):
     def _listener(self) -> Listener:
         return cast("IntakeApp", self.app).listener
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - Faust's
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ARG002, ASYNC109 - Faust's
         """Yield what the next fetch brought; *timeout* is Faust's and is not used."""
         if not self.flow_active:
-            await self.wait(self.can_resume_flow)
+            await self.can_resume_flow.wait()
         if self.should_stop:
             return
         generation = self.app.consumer_generation_id
@@ -294,9 +295,9 @@ class Consumer(driver.Consumer):
             fetched.start,
             0.0,
             0,
-            (),
+            [],
             None,
-            fetched,
+            cast("bytes", fetched),  # Faust passes a value on without looking into it
             None,
             0,
             0,

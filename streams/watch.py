@@ -50,7 +50,7 @@ class Pace(Protocol):
 class Watch:
     """The periodic work of one life of a worker."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - made in one place
+    def __init__(
         self,
         pace: Pace,
         keeper: Keeper,
@@ -153,9 +153,7 @@ class Watch:
     async def _tick(self) -> None:
         await self._threads.keeper(lambda: self._keeper.tick(self._pace.clock()))
 
-    async def _every(
-        self, seconds: float, doing: str, work: Callable[[], Awaitable[None]]
-    ) -> None:
+    async def _every(self, seconds: float, doing: str, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
                 await work()

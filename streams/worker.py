@@ -13,11 +13,12 @@ import logging
 import signal
 import threading
 import time
+import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, repeat
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from monitor.facts import Instant
 from monitor.intake import Keeper, TopicSeen
@@ -35,6 +36,7 @@ T = TypeVar("T")
 
 _POLL = 0.1
 _SAY_AGAIN = 30.0
+_STOP_PATIENCE = 10.0  # leaving the group needs Kafka, which may be away
 
 
 def _now() -> Instant:
@@ -98,6 +100,18 @@ def run_worker(
     return 0
 
 
+def _instance(instance_id: str | None, topics: Sequence[TopicSeen]) -> str | None:
+    """Return the static member's id: another one for other topics.
+
+    The broker hands a static member that comes back what it had, even if it now subscribes to
+    another topic, which nobody would then read.
+    """
+    if instance_id is None:
+        return None
+    subscribed = "\n".join(sorted(topic.topic for topic in topics))
+    return f"{instance_id}-{zlib.crc32(subscribed.encode()):08x}"
+
+
 @contextlib.contextmanager
 def _signals(stopping: threading.Event) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
@@ -119,7 +133,7 @@ class _Threads:
         self._keeper = ThreadPoolExecutor(1, "keeper")
         self._admin = ThreadPoolExecutor(1, "kafka-admin")
 
-    def __enter__(self) -> _Threads:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -140,7 +154,7 @@ class _Threads:
 class _Worker:
     """Lives one Faust app after another."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - made in one place, from what run_worker has
+    def __init__(
         self,
         settings: WorkerSettings,
         keeper: Keeper,
@@ -207,7 +221,7 @@ class _Worker:
             reader.offer,
             group=settings.group,
             topics=[topic.topic for topic in topics],
-            instance_id=settings.instance_id,
+            instance_id=_instance(settings.instance_id, topics),
             session_timeout=settings.session_timeout,
             fetch_bytes=settings.fetch_bytes,
             max_records=settings.max_batch_records,
@@ -228,7 +242,8 @@ class _Worker:
             )
         finally:
             reader.revoked()
-            await app.stop()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(app.stop(), _STOP_PATIENCE)
 
     def _reader(self) -> Reader:
         settings = self._settings
@@ -257,7 +272,8 @@ class _Worker:
 
     async def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
-        while time.monotonic() < until and not self._stopping.is_set():
+        # The event is set by a signal or by another thread, which an asyncio.Event cannot be.
+        while time.monotonic() < until and not self._stopping.is_set():  # noqa: ASYNC110
             await asyncio.sleep(_POLL)
 
 

@@ -7,6 +7,7 @@ from its instant and sequence, one of a ``log`` store is told its position.
 from __future__ import annotations
 
 from hashlib import blake2b
+from itertools import permutations
 
 from monitor.facts import (
     UNNAMED,
@@ -17,12 +18,15 @@ from monitor.facts import (
     Place,
     Purged,
     Removed,
+    StorageFact,
     Store,
     SubjectHash,
     SubjectRemoved,
     Truncated,
     Version,
 )
+from monitor.ledger import Ledger
+from tests import oracle
 
 ACME, BETA = "acme", "beta"
 GATE = Place(ACME, "gate", "")
@@ -148,3 +152,34 @@ def row_deleted(
 
 def truncated(position: tuple[int, int, int], at: int, *, store: Store = TABLE) -> Truncated:
     return Truncated(store, Version(*position), at)
+
+
+def numbers(ledger: Ledger) -> dict[str, oracle.Count]:
+    """Return the stock as the oracle writes it: without processors and systems that are empty."""
+    counts = {
+        processor: oracle.Count(
+            stock.individuals, stock.research, {s: n for s, n in stock.systems.items() if n}
+        )
+        for processor, stock in ledger.stock.items()
+    }
+    return {processor: total for processor, total in counts.items() if total != oracle.NOBODY}
+
+
+def folded(*facts: StorageFact) -> Ledger:
+    """Return the settled ledger of *facts*; the system ``lab`` is research."""
+    ledger = Ledger(research_is_lab)
+    ledger.apply_all(facts)
+    return ledger
+
+
+def individuals(processor: str, *facts: StorageFact) -> int:
+    """Return the number after *facts*, having seen that no order of arrival changes it."""
+    found = {count(folded(*order), processor) for order in permutations(facts)}
+
+    assert len(found) == 1
+    return found.pop()
+
+
+def count(ledger: Ledger, processor: str) -> int:
+    stock = ledger.stock.get(processor)
+    return stock.individuals if stock else 0

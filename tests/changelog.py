@@ -310,8 +310,8 @@ def interleaved(rnd: Random, partitions: Sequence[Sequence[LogFact]]) -> list[St
     while left:
         # A lagging partition: now and then one is read on for a while before the others.
         ahead = rnd.choice(left)
-        for _ in range(rnd.choice((1, 1, 5, 40))):
-            if ahead:
-                facts.append(ahead.pop())
+        many = rnd.choice((1, 1, 5, 40))
+        facts += reversed(ahead[-many:])
+        del ahead[-many:]
         left = [partition for partition in left if partition]
     return facts

@@ -6,7 +6,8 @@ import logging
 import sys
 from pathlib import Path
 
-from streams.worker import Source, WorkerSettings, run_worker
+from streams.reader import Source
+from streams.worker import WorkerSettings, run_worker
 from tests.keeper import Names, SqliteKeeper
 
 
@@ -20,7 +21,7 @@ def main(database: str, bootstrap: str, group: str, instance: str, *topics: str)
         max_batch_records=500,
     )
     keeper = SqliteKeeper(Path(database), busy=1.0)
-    return run_worker(settings, keeper, on_ready=lambda: print("ready", flush=True))
+    return run_worker(settings, keeper)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def check_secret(engine: Engine, ours: str) -> None:
     with engine.begin() as connection:
         found = _fingerprint(connection)
         if found is None:
-            connection.execute(insert(schema.meta).values(key=_FINGERPRINT, value=ours))
+            connection.execute(insert(schema.meta).values(name=_FINGERPRINT, value=ours))
         elif found != ours:
             raise WrongDatabase(
                 "this database was hashed under another secret: with this one every person would "
@@ -71,7 +71,7 @@ def check_secret(engine: Engine, ours: str) -> None:
 
 
 def _fingerprint(connection: Connection) -> str | None:
-    query = select(schema.meta.c.value).where(schema.meta.c.key == _FINGERPRINT)
+    query = select(schema.meta.c.value).where(schema.meta.c.name == _FINGERPRINT)
     found: str | None = connection.execute(query).scalar()
     return found
 

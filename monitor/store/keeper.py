@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from monitor.facts import Instant
 from monitor.intake import (
     Batch,
+    Coordinates,
     EndSeen,
     Gap,
     LogWentBack,
@@ -65,6 +66,25 @@ class SqlKeeper:
         except LogWentBack as stopped:
             self._page(Kind.LOG_WENT_BACK, str(stopped), batches)
             raise
+
+    def keep_replayed(self, batches: Sequence[Batch], settled: Iterable[Coordinates]) -> None:
+        """Keep records that were rejects, and take those that are none any more off the list.
+
+        Positions do not move. Raises LogWentBack; nothing is kept then.
+        """
+        learn_names(self._registry, batches)
+        with self._engine.begin() as connection:
+            if batches:
+                Keeping(connection, self._registry.names, self._policy).keep(batches)
+            table = schema.rejects
+            for where in settled:
+                connection.execute(
+                    table.delete().where(
+                        table.c.topic == where.topic,
+                        table.c.partition == where.partition,
+                        table.c.offset == where.offset,
+                    )
+                )
 
     def _page(self, kind: Kind, where: str, batches: Sequence[Batch]) -> None:
         at = max(batch.read_at for batch in batches)

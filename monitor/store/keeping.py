@@ -271,7 +271,13 @@ class Keeping:
 
     def _set_aside(self, batches: Sequence[Batch]) -> None:
         rejects = {
-            tuple(reject.where): (*reject.where, batch.source, reject.reason.value, batch.read_at)
+            tuple(reject.where): (
+                *reject.where,
+                batch.move.topic_id if batch.move else None,
+                batch.source,
+                reject.reason.value,
+                batch.read_at,
+            )
             for batch in batches
             for reject in batch.rejects
         }

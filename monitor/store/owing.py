@@ -110,7 +110,7 @@ def move_duty(
     connection.execute(update(_duties).where(_duties.c.id == number).values(_row(after)))
     body = {"why": why, "before": describe(before), "after": describe(after)}
     entry = audit.append(connection, known_at, "duty.moved", after.processor, body)
-    days = body_of(after) | {"held_trigger_day": before.trigger_day.isoformat()}
+    days = body_of(after) | {"was_trigger_day": before.trigger_day.isoformat()}
     notify(
         connection,
         Notice(

@@ -162,11 +162,11 @@ def _reasons(
     reasons = [Why(reason=row.reason, topic=row.topic, since=row.since) for row in rows]
     unfinished = snapshots.unfinished(known)
     for topic in sorted(topics):
-        if topic in unfinished:
-            since = max(one.row_until or 0 for (_, of), one in known.items() if of == topic)
-            reasons.append(Why(reason="snapshot_running", topic=topic, since=since))
         if topic in incomplete:
             reasons.append(Why(reason="source_incomplete", topic=topic, since=0))
+        elif topic in unfinished:
+            since = max(one.row_until or 0 for (_, of), one in known.items() if of == topic)
+            reasons.append(Why(reason="snapshot_running", topic=topic, since=since))
     return reasons
 
 

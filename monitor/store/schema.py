@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -216,6 +217,14 @@ deliveries = _keyed(
     _may("sent_at", BigInteger),
     _may("answer", Text),
     _may("error", Text),
+    # What is due, without wading through what was sent in all the years before.
+    Index(
+        "ix_deliveries_unsent",
+        "channel",
+        "not_before",
+        sqlite_where=text("sent_at IS NULL"),
+        postgresql_where=text("sent_at IS NULL"),
+    ),
 )
 channels = _keyed(
     "channels", _key("channel", Text), _must("known_since", BigInteger), _must("active", Boolean)
@@ -264,6 +273,7 @@ rejects = _keyed(
     _key("topic", Text),
     _key("partition", Integer),
     _key("offset", BigInteger),
+    _may("topic_id", Text),  # null: read from a file
     _must("source", Text),
     _must("reason", Text),
     _must("read_at", BigInteger),

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from streams.adapters.checks import BIOMETRIC_KEYS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
@@ -118,6 +120,10 @@ _ENVELOPE: Final[Mapping[str, Mapping[str, Any]]] = {
         "type": "string",
         "format": "date-time",
         "description": "when it happened, RFC 3339 with a time zone; digits below 1 us are cut",
+    },
+    "data": {
+        "description": "never an image, template or embedding, at any depth, under any name",
+        "propertyNames": {"not": {"enum": sorted(BIOMETRIC_KEYS)}},
     },
     "sequence": {
         "description": "monotonic per producer, 64 unsigned bits; orders events of equal time",

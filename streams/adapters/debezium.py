@@ -36,6 +36,7 @@ from streams.adapters.checks import MAX_VALUE_BYTES, TOLERANCE_US, bounded, name
 from streams.adapters.debezium_envelope import (
     Aside,
     Change,
+    Flag,
     Number,
     Source,
     open_value,
@@ -48,8 +49,10 @@ _ROW_OPS: Final = frozenset("crud")
 _LIVE: Final = frozenset({None, False, "false"})
 _TOMBSTONE: Final = Decoded(ignored=Ignored.TOMBSTONE)
 
-# Decimal texts in a list; strict=False reads them as integers.
-_sequence: Final = msgspec.json.Decoder(tuple[int | None, int | None], strict=False)
+# Decimal texts in a list; strict=False reads them as integers. All rows of a snapshot have one.
+_sequence: Final = lru_cache(maxsize=256)(
+    msgspec.json.Decoder(tuple[int | None, int | None], strict=False).decode
+)
 _connector: Final = lru_cache(maxsize=256)(name)
 
 
@@ -184,7 +187,7 @@ def position(source: Source, epoch: int) -> Version:
     own: Number = None
     if source.sequence:
         try:
-            commit, own = _sequence.decode(source.sequence)
+            commit, own = _sequence(source.sequence)
         except (ValueError, RecursionError):
             raise Undecodable(Reason.BAD_POSITION) from None
     own = source.lsn if own is None else own
@@ -209,9 +212,13 @@ def snapshot_sign(change: Change, at: Instant) -> SnapshotSign | None:
     if change.source.name is None:
         return None
     connector = _connector(change.source.name)
-    flag = change.source.snapshot
     if is_live(change):
         return SnapshotSign(connector, at, ends_table=True, ends_all=True)
+    return _row_sign(connector, at, change.source.snapshot)
+
+
+@lru_cache(maxsize=256)
+def _row_sign(connector: str, at: Instant, flag: Flag) -> SnapshotSign:
     return SnapshotSign(
         connector,
         at,

@@ -13,11 +13,14 @@ import msgspec
 
 from monitor.facts import Instant
 from monitor.intake import Ignored, Reason
-from streams.adapters.checks import rfc3339
+from streams.adapters.checks import load_json, rfc3339
 from streams.records import Undecodable
 
 Number: TypeAlias = int | str | None
 """Debezium's own form has integers, the CloudEvents form decimal text."""
+
+Flag: TypeAlias = str | bool | None
+"""``source.snapshot``: a word, in older versions a boolean."""
 
 NOTHING: Final = msgspec.Raw(b"")
 NULL: Final = msgspec.Raw(b"null")
@@ -31,7 +34,7 @@ class Source(msgspec.Struct, gc=False):
     connector: str | None = None
     name: str | None = None
     ts_ms: Number = None
-    snapshot: str | bool | None = None
+    snapshot: Flag = None
     sequence: str | None = None
     ts_us: Number = None
     schema: str | None = None
@@ -82,7 +85,7 @@ class _Extensions(
     connector: str | None = None
     name: str | None = None
     tsms: Number = None
-    snapshot: str | bool | None = None
+    snapshot: Flag = None
     sequence: str | None = None
     tsus: Number = None
     schema: str | None = None
@@ -135,7 +138,9 @@ def open_value(value: bytes) -> Change | Aside:
         other = value.lstrip()[:1] != b"{"
         raise Undecodable(Reason.NOT_AN_OBJECT if other else Reason.NOT_DEBEZIUM) from None
     except (ValueError, RecursionError):
-        raise Undecodable(Reason.NOT_JSON) from None
+        load_json(value)  # NOT_JSON
+        # JSON, but with a lone surrogate somewhere: no text at all.
+        raise Undecodable(Reason.BAD_TEXT) from None
 
 
 def _open(value: bytes | msgspec.Raw) -> Change | Aside:

@@ -196,28 +196,31 @@ def test_recordings_are_there_with_their_truth(recordings: Path) -> None:
 STARTED_AND_LEFT = """
 import os, signal, sys
 from pathlib import Path
+from tests.services.guardian import guardian
 from tests.services.process import Owned
 
+home = guardian().directory("orphan")
 child = Owned([sys.executable, "-c", "import time; time.sleep(300)"], log=Path(sys.argv[1]))
-print(child.pid, flush=True)
+print(child.pid, home, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_no_part_outlives_a_session_that_was_killed(tmp_path: Path) -> None:
+def test_nothing_outlives_a_session_that_was_killed(tmp_path: Path) -> None:
     log = tmp_path / "log"
     command = [sys.executable, "-c", STARTED_AND_LEFT, str(log)]
     session = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
-    child = int(session.stdout)
+    child, home = session.stdout.split()
     deadline = time.monotonic() + 10
-    while running(child) and time.monotonic() < deadline:
+    while (running(child) or Path(home).exists()) and time.monotonic() < deadline:
         time.sleep(0.05)
 
     assert session.returncode == -signal.SIGKILL
     assert not running(child)
+    assert not Path(home).exists()
 
 
-def running(pid: int) -> bool:
+def running(pid: str) -> bool:
     """Whether a process is there and no mere zombie that nobody has collected."""
     stat = Path(f"/proc/{pid}/stat")
     try:

@@ -5,29 +5,35 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
-import sys
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from kafka import TopicPartition
 
-from monitor.intake import Batch, GapReason, Reason, TooManyRejects
+from monitor.intake import Reason
 from streams.admin import Admin
 from streams.connection import Connection, KafkaUnreachable
 from streams.publish import CODECS, Outgoing, publish
-from streams.worker import Source, WorkerSettings, run_worker
+from streams.reader import Source
+from streams.worker import WorkerSettings, run_worker
 from tests.keeper import REFUSED, Names, SqliteKeeper
 from tests.services.kafka import Kafka
-from tests.services.process import Owned, free_port
-
-ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0
+from tests.services.process import free_port
+from tests.workers import (
+    Flaky,
+    Lenient,
+    names,
+    once,
+    publishing,
+    running,
+    send,
+    settings_for,
+    until,
+    worker_process,
+)
 
 
 @pytest.fixture
@@ -46,76 +52,6 @@ def keeper(database: Path) -> Iterator[SqliteKeeper]:
     opened = SqliteKeeper(database)
     yield opened
     opened.close()
-
-
-def settings_for(kafka: Kafka, group: str, *topics: str) -> WorkerSettings:
-    return WorkerSettings(
-        bootstrap_servers=kafka.bootstrap,
-        group=group,
-        instance_id="one",
-        topics={topic: Source("test", Names()) for topic in topics},
-        look_at_topics_every=0.5,
-        publish_offsets_every=0.5,
-        retry_held=1.0,
-    )
-
-
-@contextmanager
-def running(settings: WorkerSettings, keeper: SqliteKeeper) -> Iterator[None]:
-    """Run a worker in a thread until the block ends, and let its error out."""
-    stop, ready = threading.Event(), threading.Event()
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            run_worker(settings, keeper, on_ready=ready.set, stop=stop)
-        except BaseException as exc:  # noqa: BLE001 - handed to the test
-            errors.append(exc)
-            ready.set()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        ready.wait(PATIENCE)
-        yield
-    finally:
-        stop.set()
-        thread.join(PATIENCE)
-    assert not thread.is_alive()
-    assert errors == []
-
-
-def until(seen: Callable[[], bool], patience: float = PATIENCE) -> bool:
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        if seen():
-            return True
-        time.sleep(0.05)
-    return seen()
-
-
-def send(kafka: Kafka, topic: str, values: Iterable[str | None], codec: str = "none") -> None:
-    records = [
-        Outgoing(None, key=b"deleted") if value is None else Outgoing(value.encode())
-        for value in values
-    ]
-    publish(Connection(bootstrap_servers=kafka.bootstrap), topic, records, codec=codec)
-
-
-def names(prefix: str, number: int) -> list[str]:
-    return [f"{prefix}-{index}" for index in range(number)]
-
-
-def once(values: Iterable[str]) -> dict[str, int]:
-    return dict.fromkeys(values, 1)
-
-
-def worker_process(
-    kafka: Kafka, database: Path, group: str, instance: str, topics: Sequence[str]
-) -> Owned:
-    command = [sys.executable, "-m", "tests.worker_process", str(database), kafka.bootstrap]
-    log = database.with_suffix(f".{instance}.log")
-    return Owned([*command, group, instance, *topics], log=log, cwd=ROOT)
 
 
 def test_records_of_every_codec_arrive_exactly_once(
@@ -150,60 +86,49 @@ def test_workers_killed_at_random_apply_each_record_once(
     kafka: Kafka, database: Path, keeper: SqliteKeeper, name: str
 ) -> None:
     kafka.create_topic(name, partitions=3)
-    wanted = names("kill", 30_000)
     seeded = random.Random(3)
-    publisher = threading.Thread(target=slowly, args=(kafka, name, wanted))
-    publisher.start()
 
-    for _ in range(6):
-        before = keeper.count()
-        worker = worker_process(kafka, database, name, "one", [name])
-        until(lambda seen=before: keeper.count() > seen)  # type: ignore[misc]  # a default of a lambda
-        time.sleep(seeded.uniform(0.0, 0.3))
-        worker.kill()
-    killed_at = keeper.count()
-    publisher.join()
+    with publishing(kafka, name) as sent:
+        for _ in range(6):
+            before = keeper.count()
+            worker = worker_process(kafka, database, name, "one", [name])
+            until(lambda seen=before: keeper.count() > seen)  # type: ignore[misc]  # a default of a lambda
+            time.sleep(seeded.uniform(0.0, 0.3))
+            worker.kill()
+        behind = len(sent) - keeper.count()
     with running(settings_for(kafka, name, name), keeper):
-        until(lambda: keeper.count() == len(wanted))
+        until(lambda: keeper.count() == len(sent))
 
-    assert 0 < killed_at < len(wanted)
-    assert keeper.times() == once(wanted)
-
-
-def slowly(kafka: Kafka, topic: str, values: Sequence[str]) -> None:
-    connection = Connection(bootstrap_servers=kafka.bootstrap)
-
-    def records() -> Iterator[Outgoing]:
-        for index, value in enumerate(values):
-            if index % 100 == 0:
-                time.sleep(0.04)
-            yield Outgoing(value.encode())
-
-    publish(connection, topic, records())
+    assert behind > 0
+    assert keeper.times() == once(sent)
 
 
 def test_two_workers_that_rebalance_under_way_apply_each_record_once(
     kafka: Kafka, database: Path, keeper: SqliteKeeper, name: str
 ) -> None:
     kafka.create_topic(name, partitions=4)
-    wanted = names("two", 30_000)
-    publisher = threading.Thread(target=slowly, args=(kafka, name, wanted))
-    publisher.start()
 
-    first = worker_process(kafka, database, name, "one", [name])
-    until(lambda: keeper.count() > 0)
-    second = worker_process(kafka, database, name, "two", [name])
-    until(lambda: keeper.count() > 10_000)
-    first.stop()
-    until(lambda: keeper.count() > 15_000)
-    first = worker_process(kafka, database, name, "one", [name])
-    publisher.join()
-    until(lambda: keeper.count() == len(wanted))
-    logs = first.tail(100) + second.tail(100)
-    first.stop()
-    second.stop()
+    def progress() -> bool:
+        seen = keeper.count()
+        return until(lambda: keeper.count() > seen + 2_000)
 
-    assert keeper.times() == once(wanted), logs
+    with publishing(kafka, name) as sent:
+        first = worker_process(kafka, database, name, "one", [name])
+        began = progress()
+        second = worker_process(kafka, database, name, "two", [name])
+        time.sleep(2)
+        shared = progress()
+        first.stop()
+        alone = progress()
+        first = worker_process(kafka, database, name, "one", [name])
+        time.sleep(2)
+        second.kill()
+        inherited = progress()
+    until(lambda: keeper.count() == len(sent))
+    first.stop()
+
+    assert (began, shared, alone, inherited) == (True, True, True, True)
+    assert keeper.times() == once(sent)
 
 
 def test_a_broker_that_is_away_for_a_while_holds_up_and_loses_nothing(
@@ -220,6 +145,22 @@ def test_a_broker_that_is_away_for_a_while_holds_up_and_loses_nothing(
         until(lambda: keeper.count() == 1_000)
 
     assert keeper.times() == once([*names("before", 500), *names("after", 500)])
+
+
+def test_a_worker_can_be_stopped_while_the_broker_is_away(
+    kafka: Kafka, database: Path, keeper: SqliteKeeper, name: str
+) -> None:
+    kafka.create_topic(name)
+    send(kafka, name, names("n", 10))
+    worker = worker_process(kafka, database, name, "", [name])
+    until(lambda: keeper.count() == 10)
+    kafka.stop()
+    asked = time.monotonic()
+    worker.stop(seconds=30)
+    took = time.monotonic() - asked
+    kafka.start()
+
+    assert took < 20
 
 
 async def transactions(bootstrap: str, topic: str) -> None:
@@ -254,115 +195,16 @@ def test_an_end_is_told_with_a_time_before_which_it_was_looked_up(
 ) -> None:
     kafka.create_topic(name)
     settings = settings_for(kafka, name, name)
-    started = settings.clock()
     with running(settings, keeper):
         until(lambda: bool(keeper.rows("ends")))
         send(kafka, name, ["a"])
-        sent = settings.clock()
+        appended = settings.clock()
         until(lambda: any(row[2] == 1 for row in keeper.rows("ends")))
-        told = settings.clock()
 
     ends = keeper.rows("ends")
     assert keeper.rows("topics") == [(name, 1)]
-    assert all(started <= int(str(row[3])) <= told for row in ends if row[2] == 0)
-    assert any(int(str(row[3])) <= sent + 2_000_000 for row in ends if row[2] == 1)
-
-
-def test_records_that_retention_took_while_nobody_read_are_a_gap(
-    kafka: Kafka, keeper: SqliteKeeper, name: str
-) -> None:
-    kafka.create_topic(name)
-    send(kafka, name, names("early", 50))
-    with running(settings_for(kafka, name, name), keeper):
-        until(lambda: keeper.count() == 50)
-    send(kafka, name, names("unread", 30))
-    admin = kafka.admin()
-    admin.delete_records({TopicPartition(name, 0): 70})
-    admin.close()
-
-    with running(settings_for(kafka, name, name), keeper):
-        until(lambda: keeper.count() == 60)
-
-    assert keeper.rows("gaps") == [(name, 0, GapReason.RETENTION, 70)]
-    assert keeper.times() == once([*names("early", 50), *names("unread", 30)[20:]])
-
-
-def test_records_that_retention_takes_before_they_are_fetched_are_a_gap(
-    kafka: Kafka, keeper: SqliteKeeper, name: str
-) -> None:
-    """The reader is stalled on a full memory while the log's start passes it by."""
-    kafka.create_topic(name)
-    send(kafka, name, names("n", 2_000))
-    stalled = Flaky(keeper, failures=10**6)
-    settings = dataclasses.replace(settings_for(kafka, name, name), max_batch_records=100)
-    admin = kafka.admin()
-
-    with running(settings, stalled):
-        until(lambda: stalled.failed > 0)
-        time.sleep(1)
-        admin.delete_records({TopicPartition(name, 0): 1_990})
-        stalled.failures = 0
-        until(lambda: "n-1999" in keeper.times())
-    admin.close()
-
-    assert keeper.rows("gaps") == [(name, 0, GapReason.RETENTION, 1_990)]
-    assert set(keeper.times().values()) == {1}
-
-
-@pytest.mark.parametrize("grown", [0, 5, 80], ids=["empty", "smaller", "past-the-position"])
-def test_a_topic_that_was_made_anew_is_a_gap_and_read_from_its_start(
-    kafka: Kafka, keeper: SqliteKeeper, name: str, grown: int
-) -> None:
-    kafka.create_topic(name)
-    send(kafka, name, names("old", 50))
-    with running(settings_for(kafka, name, name), keeper):
-        until(lambda: keeper.count() == 50)
-    recreate(kafka, name)
-    send(kafka, name, names("new", grown))
-
-    with running(settings_for(kafka, name, name), keeper):
-        until(lambda: keeper.count() == 50 + grown and bool(keeper.rows("gaps")))
-
-    assert keeper.rows("gaps") == [(name, 0, GapReason.RECREATED, 0)]
-    assert keeper.times() == once([*names("old", 50), *names("new", grown)])
-
-
-def recreate(kafka: Kafka, name: str) -> None:
-    admin = kafka.admin()
-    admin.delete_topics([name])
-    until(lambda: name not in admin.list_topics())
-    admin.close()
-    kafka.create_topic(name)
-
-
-def test_a_topic_made_anew_under_a_running_worker_is_read_too(
-    kafka: Kafka, keeper: SqliteKeeper, name: str
-) -> None:
-    kafka.create_topic(name)
-    send(kafka, name, names("old", 50))
-    with running(settings_for(kafka, name, name), keeper):
-        until(lambda: keeper.count() == 50)
-        recreate(kafka, name)
-        send(kafka, name, names("new", 80))
-        until(lambda: keeper.count() == 130 and bool(keeper.rows("gaps")))
-
-    assert (name, 0, GapReason.RECREATED, 0) in keeper.rows("gaps")
-    assert set(keeper.times()) == {*names("old", 50), *names("new", 80)}
-
-
-class Flaky(SqliteKeeper):
-    """A store that is away for its first *failures* calls."""
-
-    def __init__(self, real: SqliteKeeper, failures: int) -> None:
-        self.__dict__.update(real.__dict__)
-        self.failures = failures
-        self.failed = 0
-
-    def keep(self, batches: Sequence[Batch]) -> None:
-        if self.failed < self.failures:
-            self.failed += 1
-            raise OSError("the store is away")
-        super().keep(batches)
+    assert {row[2] for row in ends} == {0, 1}
+    assert all(int(str(row[3])) <= appended for row in ends if row[2] == 0)
 
 
 def test_a_store_that_is_away_for_a_while_loses_nothing(
@@ -402,21 +244,6 @@ def test_a_partition_that_is_refused_stops_alone_and_goes_on_when_it_is_let(
     assert [row[0] for row in held] == [good]
     assert set(keeper.times().values()) == {1}
     assert {"first", "last"} < set(keeper.times())
-
-
-class Lenient(SqliteKeeper):
-    """Refuses a batch with too many rejects until it is told to take it."""
-
-    def __init__(self, real: SqliteKeeper) -> None:
-        self.__dict__.update(real.__dict__)
-        self.strict = True
-        self.refused = 0
-
-    def keep(self, batches: Sequence[Batch]) -> None:
-        if self.strict and any(batch.topic.endswith("-bad") for batch in batches):
-            self.refused += 1
-            raise TooManyRejects
-        super().keep(batches)
 
 
 def test_group_offsets_are_published_for_those_who_display_lag(
@@ -481,9 +308,7 @@ def test_a_topic_that_we_create_is_dated_by_the_broker(
 
 def test_an_unreachable_kafka_is_one_error_that_names_its_address(keeper: SqliteKeeper) -> None:
     address = f"127.0.0.1:{free_port()}"
-    settings = WorkerSettings(
-        bootstrap_servers=address, group="g", topics={}, start_patience=0.5
-    )
+    settings = WorkerSettings(bootstrap_servers=address, group="g", topics={}, start_patience=0.5)
 
     with pytest.raises(KafkaUnreachable, match=address):
         run_worker(settings, keeper)

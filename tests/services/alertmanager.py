@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import httpx
 
+from tests.services.guardian import guardian
 from tests.services.process import LOOPBACK, Owned, free_port
 
 # Debian's name of the program, then the one of its makers.
@@ -40,7 +39,7 @@ class Alertmanager:
     def __init__(self, configuration: str = CONFIGURATION) -> None:
         self.port = free_port()
         self.url = f"http://{LOOPBACK}:{self.port}"
-        self._home = Path(tempfile.mkdtemp(prefix="facetally-alertmanager-"))
+        self._home = guardian().directory("alertmanager")
         self._settings = self._home / "alertmanager.yml"
         self._settings.write_text(configuration)
         self._process: Owned | None = None

@@ -1,19 +1,22 @@
-"""Sees to it that no process of a test session outlives the session, however that ends.
+"""Sees to it that nothing of a test session outlives the session, however that ends.
 
-A small process of its own group reads process groups from a pipe: ``+PGID`` when one starts,
-``-PGID`` when it has ended. The pipe closes when the session is gone, by SIGKILL too, and then
-the guardian kills the groups that are left: those, and nothing else.
+A small process of its own group reads a pipe: ``+PGID`` when a process group starts, ``-PGID``
+when it has ended, and the directories that the session has made. The pipe closes when the
+session is gone, by SIGKILL too, and then the guardian kills the groups and removes the
+directories that are left: those, and nothing else.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+import tempfile
 from functools import cache
+from pathlib import Path
 
 
 class Guardian:
@@ -36,11 +39,11 @@ class Guardian:
         """This process group has ended; its number may be given to someone else."""
         self._tell(f"-{group}")
 
-    def close(self) -> None:
-        """End the session now."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process.wait(timeout=10)
+    def directory(self, name: str) -> Path:
+        """Make a temporary directory that is gone at the latest when the session is."""
+        made = tempfile.mkdtemp(prefix=f"facetally-{name}-")
+        self._tell(made)
+        return Path(made)
 
     def _tell(self, line: str) -> None:
         pipe = self._process.stdin
@@ -56,22 +59,26 @@ def guardian() -> Guardian:
     return Guardian()
 
 
-def left_over(lines: Iterable[str]) -> set[int]:
-    """Return the groups that were watched and not forgotten."""
+def attend() -> None:
+    """Follow what the session says until it is gone, and clean up after it."""
     groups: set[int] = set()
-    for line in lines:
-        group = int(line[1:])
+    directories: list[str] = []
+    for line in map(str.strip, sys.stdin):
         if line.startswith("+"):
-            groups.add(group)
+            groups.add(int(line))
+        elif line.startswith("-"):
+            groups.discard(-int(line))
         else:
-            groups.discard(group)
-    return groups
+            directories.append(line)
+    for group in groups:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":
     # Ctrl-C in the terminal and its closing must not end the guardian before the session.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    for orphan in left_over(sys.stdin):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(orphan, signal.SIGKILL)
+    attend()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from tests.services.guardian import guardian
 from tests.services.process import LOOPBACK, Owned, free_port, listening
 
 JARS = Path(__file__).parents[2] / ".cache" / "kafka"
@@ -67,7 +67,7 @@ class Kafka:
         self.port = free_port()
         self.bootstrap = f"{LOOPBACK}:{self.port}"
         self._heap = heap
-        self._home = Path(tempfile.mkdtemp(prefix="facetally-kafka-"))
+        self._home = guardian().directory("kafka")
         self._settings = self._home / "server.properties"
         self._settings.write_text(
             PROPERTIES.format(

@@ -12,13 +12,13 @@ import pwd
 import secrets
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGINT
 
 import psycopg
 
+from tests.services.guardian import guardian
 from tests.services.process import LOOPBACK, Owned, free_port
 
 OWNER = "facetally"
@@ -57,7 +57,7 @@ class Postgres:
         self.port = free_port()
         self._password = secrets.token_hex(16)
         self._numbers = itertools.count(1)
-        self._home = Path(tempfile.mkdtemp(prefix="facetally-postgres-"))
+        self._home = guardian().directory("postgres")
         self._cluster = self._home / "cluster"
         self._process: Owned | None = None
         password = self._home / "password"

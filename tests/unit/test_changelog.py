@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -11,6 +12,7 @@ from monitor.digest import digest
 from monitor.facts import Enrolled, Place, Removed, StorageFact, Truncated, Version
 from monitor.ledger import Ledger
 from tests import oracle
+from tests.builders import numbers
 from tests.changelog import LogFact, Run, Truth, interleaved, simulate
 
 SEEDS = range(300)
@@ -25,16 +27,6 @@ def folded(facts: Sequence[StorageFact]) -> Ledger:
     for start in range(0, len(facts), 7):
         ledger.apply_all(facts[start : start + 7])
     return ledger
-
-
-def counted(ledger: Ledger) -> dict[str, oracle.Count]:
-    counts = {
-        processor: oracle.Count(
-            stock.individuals, stock.research, {s: n for s, n in stock.systems.items() if n}
-        )
-        for processor, stock in ledger.stock.items()
-    }
-    return {processor: total for processor, total in counts.items() if total != oracle.NOBODY}
 
 
 def true_count(truth: Truth) -> dict[str, oracle.Count]:
@@ -67,7 +59,7 @@ def test_the_number_at_the_end_is_that_of_the_table(
     for seed, run in RUNS:
         facts = read(Random(seed), run.partitions)
 
-        assert counted(folded(facts)) == true_count(run.steps[-1].truth), f"seed {seed}"
+        assert numbers(folded(facts)) == true_count(run.steps[-1].truth), f"seed {seed}"
 
 
 def test_the_number_at_every_noted_instant_is_that_of_the_table() -> None:
@@ -76,14 +68,14 @@ def test_the_number_at_every_noted_instant_is_that_of_the_table() -> None:
             parts = [p[:end] for p, end in zip(run.partitions, step.offsets, strict=True)]
             facts = interleaved(Random(seed), parts)
 
-            assert counted(folded(facts)) == true_count(step.truth), f"seed {seed}"
+            assert numbers(folded(facts)) == true_count(step.truth), f"seed {seed}"
 
 
 def test_the_number_half_way_through_any_reading_is_the_oracles() -> None:
     for seed, run in RUNS[:150]:
         facts = interleaved(Random(seed), run.partitions)
         for part in (facts[: len(facts) // 3], facts[: len(facts) // 2], facts):
-            assert counted(folded(part)) == oracle.stock(part, research), f"seed {seed}"
+            assert numbers(folded(part)) == oracle.stock(part, research), f"seed {seed}"
 
 
 def test_the_digest_does_not_depend_on_how_the_partitions_were_read() -> None:
@@ -122,7 +114,7 @@ def test_any_lesser_order_is_wrong_somewhere_so_the_simulator_has_teeth(
         facts: list[StorageFact] = [
             fact._replace(version=order(fact)) for partition in run.partitions for fact in partition
         ]
-        wrong += counted(folded(facts)) != true_count(run.steps[-1].truth)
+        wrong += numbers(folded(facts)) != true_count(run.steps[-1].truth)
 
     assert wrong > 0
 
@@ -132,7 +124,7 @@ def test_a_ledger_that_trusts_the_order_of_arrival_is_wrong_somewhere() -> None:
     for seed, run in RUNS:
         facts = interleaved(Random(seed), run.partitions)
         arrived = [fact._replace(version=Version(0, n, 0)) for n, fact in enumerate(facts)]
-        wrong += counted(folded(arrived)) != true_count(run.steps[-1].truth)
+        wrong += numbers(folded(arrived)) != true_count(run.steps[-1].truth)
 
     assert wrong > 0
 
@@ -144,9 +136,7 @@ def facts_of(run: Run) -> list[LogFact]:
 def test_the_simulator_shows_commits_in_another_order_than_the_writes() -> None:
     def overtakes(run: Run) -> bool:
         versions = sorted({fact.version for fact in facts_of(run)})
-        return any(
-            a[0] == b[0] and a[2] > b[2] for a, b in zip(versions, versions[1:], strict=False)
-        )
+        return any(a[0] == b[0] and a[2] > b[2] for a, b in pairwise(versions))
 
     assert sum(overtakes(run) for _, run in RUNS) > len(RUNS) // 2
 

@@ -74,7 +74,10 @@ def test_the_facts_of_all_records_come_in_the_order_of_the_log() -> None:
 
 
 def test_a_reject_tells_where_and_why_and_the_records_around_it_count() -> None:
-    answers = {b"a": Decoded((fact("a"),)), b"bad": Reason.BAD_TIME}
+    answers: dict[bytes, Decoded | Reason] = {
+        b"a": Decoded((fact("a"),)),
+        b"bad": Reason.BAD_TIME,
+    }
 
     batch = decode_records(records(b"a", b"bad", b"a"), Answers(answers), "s", READ_AT, MOVE)
 

@@ -63,6 +63,9 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('notice_id', 'channel', name=op.f('pk_deliveries')),
     sqlite_with_rowid=False
     )
+    with op.batch_alter_table('deliveries', schema=None) as batch_op:
+        batch_op.create_index('ix_deliveries_unsent', ['channel', 'not_before'], unique=False, sqlite_where=sa.text('sent_at IS NULL'), postgresql_where=sa.text('sent_at IS NULL'))
+
     op.create_table('duties',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('processor_id', sa.Integer(), nullable=False),
@@ -184,6 +187,7 @@ def upgrade() -> None:
     sa.Column('topic', sa.Text(), autoincrement=False, nullable=False),
     sa.Column('partition', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('offset', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('topic_id', sa.Text(), nullable=True),
     sa.Column('source', sa.Text(), nullable=False),
     sa.Column('reason', sa.Text(), nullable=False),
     sa.Column('read_at', sa.BigInteger(), nullable=False),
@@ -286,6 +290,9 @@ def downgrade() -> None:
     op.drop_table('faces')
     op.drop_table('ends')
     op.drop_table('duties')
+    with op.batch_alter_table('deliveries', schema=None) as batch_op:
+        batch_op.drop_index('ix_deliveries_unsent', sqlite_where=sa.text('sent_at IS NULL'), postgresql_where=sa.text('sent_at IS NULL'))
+
     op.drop_table('deliveries')
     op.drop_table('channels')
     op.drop_table('book')

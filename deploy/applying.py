@@ -1,0 +1,122 @@
+"""``facetally apply``: records from files through the same decode and keeping as from Kafka."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from deploy.wiring import Monitor
+from monitor.facts import Instant
+from monitor.intake import Batch, Reject
+from monitor.limits import RejectLimit
+from monitor.store.engine import WorkerLock
+from streams.decoding import decode_records
+from streams.files import read_records
+from streams.records import Adapter, Record
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Applied:
+    """What was read: records, facts and rejects, and whether the rejects were too many."""
+
+    records: int = 0
+    facts: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)
+    too_many_rejects: bool = False
+
+
+def apply_files(
+    monitor: Monitor,
+    paths: Sequence[Path],
+    source: str,
+    *,
+    now: Instant,
+    clock: Callable[[], Instant],
+    recorded_until: Instant | None = None,
+    consumed: Callable[[int], object] = lambda _bytes: None,
+) -> Applied:
+    """Apply every record of *paths*, then recount what is due and confirm what was reached.
+
+    No position is written. *now* bounds how far ahead a fact may be; *clock* dates the end.
+    Raises AlreadyRunning beside a worker on SQLite, FileDamaged and OSError for a broken file
+    (what was read before it is kept).
+    """
+    lock = WorkerLock(monitor.engine)
+    try:
+        keeper = monitor.keeper(now)
+        adapter = monitor.adapter(source)
+        applied = Applied()
+        watch = _RejectWatch(monitor.settings.limit)
+        lines = read_records(paths, recorded_until=recorded_until, consumed=consumed)
+        try:
+            for chunk in _chunks(lines, monitor.settings.max_batch_records):
+                batches = list(_batches(chunk, source, adapter, now))
+                keeper.keep([batch for _, batch in batches])
+                _note(applied, batches, watch)
+        finally:
+            keeper.finish(clock())
+        return applied
+    finally:
+        lock.release()
+
+
+def _batches(
+    chunk: Iterable[Record | Reject], source: str, adapter: Adapter, now: Instant
+) -> Iterator[tuple[int, Batch]]:
+    """Yield a batch, with its partition, for each partition in *chunk*."""
+    records: dict[tuple[str, int], list[Record]] = defaultdict(list)
+    rejects: dict[tuple[str, int], list[Reject]] = defaultdict(list)
+    for line in chunk:
+        if isinstance(line, Record):
+            records[line.topic, line.partition].append(line)
+        else:
+            rejects[line.where.topic, line.where.partition].append(line)
+    for (_, partition), found in records.items():
+        yield partition, decode_records(found, adapter, source, now, None)
+    for (topic, partition), broken in rejects.items():
+        yield partition, Batch(
+            source=source,
+            topic=topic,
+            facts=(),
+            read_at=now,
+            rejects=broken,
+            records=len(broken),
+        )
+
+
+class _RejectWatch:
+    """The reject limit, for each partition in the files."""
+
+    def __init__(self, limit: RejectLimit) -> None:
+        self._limit = limit
+        self._recent: dict[tuple[str, int], list[list[int]]] = {}
+
+    def exceeded(self, key: tuple[str, int], records: int, rejects: int) -> bool:
+        """Note one more batch; tell whether the partition has too many rejects."""
+        recent = self._limit.after(self._recent.get(key, []), records, rejects)
+        self._recent[key] = recent
+        return self._limit.exceeded(recent)
+
+
+def _note(applied: Applied, batches: Iterable[tuple[int, Batch]], watch: _RejectWatch) -> None:
+    for partition, batch in batches:
+        key = (batch.topic, partition)
+        if watch.exceeded(key, batch.records, len(batch.rejects)):
+            applied.too_many_rejects = True
+        applied.records += batch.records
+        applied.facts += len(batch.facts)
+        applied.rejected.update(reject.reason.value for reject in batch.rejects)
+        applied.ignored.update({reason.value: n for reason, n in batch.ignored.items()})
+
+
+def _chunks(lines: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    rest = iter(lines)
+    while chunk := list(islice(rest, size)):
+        yield chunk

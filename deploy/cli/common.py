@@ -1,0 +1,117 @@
+"""What all commands share: the settings option, JSON output, and errors that end with exit 2."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+from deploy.secret import NoSecret
+from deploy.reading import BadConfig
+from deploy.settings import Settings, load
+from deploy.wiring import DatabaseUnreachable, Monitor, open_monitor
+from monitor.calendars import BadCalendar
+from monitor.facts import Instant
+from monitor.identity import BadSecret
+from monitor.store.database import WrongDatabase
+from monitor.store.engine import AlreadyRunning, BadDatabaseUrl
+from monitor.store.names import NamespaceChanged
+from streams.connection import KafkaUnreachable
+from streams.files import FileDamaged
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+WRONG, MISUSE = 1, 2
+
+EXPECTED = (
+    AlreadyRunning,
+    BadCalendar,
+    BadConfig,
+    BadDatabaseUrl,
+    BadSecret,
+    DatabaseUnreachable,
+    FileDamaged,
+    KafkaUnreachable,
+    NamespaceChanged,
+    NoSecret,
+    WrongDatabase,
+)
+"""Errors that a user can mend: shown as one sentence, without a traceback."""
+
+
+def config_option(command: F) -> F:
+    """Give *command* ``--config``; before the command's name it works too."""
+    return click.option(
+        "--config",
+        "config",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="Settings file. Default: facetally.toml here.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """Give *command* ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def settings_of(config: str | None) -> Settings:
+    """Load the settings that *config*, or the option before the command, names."""
+    context = click.get_current_context()
+    return load(config or context.find_root().params.get("config"))
+
+
+def monitor_of(config: str | None) -> Monitor:
+    """Open the configured database."""
+    return open_monitor(settings_of(config))
+
+
+def print_json(value: Mapping[str, object]) -> None:
+    """Print *value* as JSON, readable, keys as they come."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def rfc3339(instant: Instant | None) -> str | None:
+    """Return *instant* as RFC 3339 in UTC, microseconds only where there are any."""
+    if instant is None:
+        return None
+    seconds, micro = divmod(instant, 1_000_000)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{micro:06d}Z" if micro else f"{text}Z"
+
+
+def parse_instant(text: str) -> Instant:
+    """Return the instant that *text* (RFC 3339, any offset) names. Raises click.BadParameter."""
+    try:
+        found = datetime.fromisoformat(text.replace("z", "Z"))
+    except ValueError:
+        found = None
+    if found is None or found.utcoffset() is None:
+        raise click.BadParameter(
+            "give an instant with its offset, such as 2026-11-22T12:00:00+08:00"
+        )
+    since = found.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+class InstantType(click.ParamType):
+    """An RFC 3339 instant with any offset, as microseconds UTC."""
+
+    name = "INSTANT"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Instant:
+        """Return the instant, or fail with a sentence that shows the form."""
+        del param, ctx
+        return value if isinstance(value, int) else parse_instant(str(value))
+
+
+def fail(message: str, code: int = MISUSE) -> None:
+    """Say what is wrong and end with *code*."""
+    click.echo(f"facetally: {message}", err=True)
+    sys.exit(code)

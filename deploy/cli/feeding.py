@@ -1,0 +1,211 @@
+"""Commands that bring records in: apply, publish, rejects."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy import select
+
+from deploy.applying import apply_files
+from deploy.cli.common import (
+    WRONG,
+    InstantType,
+    config_option,
+    fail,
+    json_option,
+    monitor_of,
+    print_json,
+    rfc3339,
+    settings_of,
+)
+from deploy.replaying import replay
+from deploy.wiring import clock
+from monitor.facts import Instant
+from monitor.intake import Reject
+from monitor.store import schema
+from monitor.store.engine import reading
+from streams.connection import Connection
+from streams.files import read_records, total_size
+from streams.publish import NotPublished, Outgoing, publish
+
+_FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@contextmanager
+def progress_bar(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal's standard error; yield what to call with each advance."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _advance: None
+        return
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda advance: progress.advance(task, advance)
+
+
+@click.command("apply")
+@config_option
+@json_option
+@click.option("--source", required=True, help="How to read them: 'cloudevents' or [sources.NAME].")
+@click.option("--recorded-until", type=InstantType(), help="Bare events were written by then.")
+@click.argument("files", nargs=-1, required=True, type=_FILES)
+def apply_command(
+    config: str | None,
+    *,
+    as_json: bool,
+    source: str,
+    recorded_until: Instant | None,
+    files: tuple[Path, ...],
+) -> None:
+    """Read records from FILES (NDJSON, also .zst and .gz) instead of from Kafka."""
+    monitor = monitor_of(config)
+    if source not in monitor.settings.sources:
+        known = ", ".join(sorted(monitor.settings.sources))
+        fail(f"there is no source {source!r} in the settings; known are {known}")
+    with progress_bar(total_size(files), "apply") as advance:
+        applied = apply_files(
+            monitor,
+            files,
+            source,
+            now=clock(),
+            clock=clock,
+            recorded_until=recorded_until,
+            consumed=advance,
+        )
+    answer = {
+        "records": applied.records,
+        "facts": applied.facts,
+        "rejected": {
+            "total": applied.rejected.total(),
+            "by_reason": dict(sorted(applied.rejected.items())),
+        },
+        "ignored": {
+            "total": applied.ignored.total(),
+            "by_reason": dict(sorted(applied.ignored.items())),
+        },
+        "too_many_rejects": applied.too_many_rejects,
+    }
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(
+            f"{applied.records:,} records, {applied.facts:,} facts, "
+            f"{applied.rejected.total():,} rejected, {applied.ignored.total():,} ignored"
+        )
+        for reason, number in sorted(applied.rejected.items()):
+            click.echo(f"  rejected {reason}: {number:,}")
+    if applied.too_many_rejects:
+        fail("more records were rejected than reject_limit allows: is --source right?", WRONG)
+
+
+@click.command("publish")
+@config_option
+@click.option("--topic", help="Where to; not needed for recorded records, which name theirs.")
+@click.option(
+    "--codec",
+    type=click.Choice(["none", "gzip", "snappy", "lz4", "zstd"]),
+    default="none",
+    show_default=True,
+)
+@click.argument("files", nargs=-1, required=True, type=_FILES)
+def publish_command(
+    config: str | None, *, topic: str | None, codec: str, files: tuple[Path, ...]
+) -> None:
+    """Write the records of FILES (NDJSON, also .zst and .gz) to Kafka, in order."""
+    settings = settings_of(config)
+    connection = Connection(
+        bootstrap_servers=settings.bootstrap_servers, tls=settings.tls, sasl=settings.sasl
+    )
+    sent = 0
+    with progress_bar(total_size(files), "publish") as advance:
+        for name, records in _by_topic(files, topic, advance):
+            try:
+                sent += publish(connection, name, records, codec=codec)
+            except NotPublished as exc:
+                fail(str(exc))
+    click.echo(f"{sent:,} records published")
+
+
+def _by_topic(
+    files: tuple[Path, ...], topic: str | None, advance: Callable[[int], None]
+) -> Iterator[tuple[str, list[Outgoing]]]:
+    """Yield runs of records for one topic, in the order of the files."""
+    run: list[Outgoing] = []
+    of = ""
+    for line in read_records(files, consumed=advance):
+        if isinstance(line, Reject):
+            fail(f"{line.where.topic}, line {line.where.offset + 1}: {line.reason.value}")
+            return
+        name = topic or line.topic
+        if run and (name != of or len(run) >= _RUN):
+            yield of, run
+            run = []
+        of = name
+        headers = tuple((key, value or b"") for key, value in line.headers)
+        run.append(Outgoing(value=line.value, key=line.key, headers=headers))
+    if run:
+        yield of, run
+
+
+_RUN = 5_000
+
+
+@click.group("rejects")
+def rejects_group() -> None:
+    """Look at the records that were set aside, and read them again after a fix."""
+
+
+@rejects_group.command("list")
+@config_option
+@json_option
+@click.option("--limit", default=100, show_default=True, help="At most so many.")
+def list_command(config: str | None, *, as_json: bool, limit: int) -> None:
+    """List where rejected records are, and why; never what is in them."""
+    monitor = monitor_of(config)
+    table = schema.rejects
+    query = select(table).order_by(table.c.topic, table.c.partition, table.c.offset).limit(limit)
+    with reading(monitor.engine) as connection:
+        rows = [
+            {
+                "topic": row.topic,
+                "partition": row.partition,
+                "offset": row.offset,
+                "source": row.source,
+                "reason": row.reason,
+                "read_at": rfc3339(row.read_at),
+            }
+            for row in connection.execute(query)
+        ]
+    if as_json:
+        print_json({"rejects": rows})
+        return
+    for row in rows:
+        click.echo(f"{row['topic']}/{row['partition']} {row['offset']}: {row['reason']}")
+
+
+@rejects_group.command("replay")
+@config_option
+@json_option
+def replay_command(config: str | None, *, as_json: bool) -> None:
+    """Read the rejected records again from Kafka; those that are facts now are kept."""
+    monitor = monitor_of(config)
+    result = replay(monitor, clock)
+    answer = {"replayed": result.replayed, "still_rejected": result.still, "gone": result.gone}
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(
+            f"{result.replayed:,} kept now, {result.still:,} still rejected, "
+            f"{result.gone:,} no longer in Kafka"
+        )
+    sys.exit(0)
+
+
+COMMANDS = (apply_command, publish_command, rejects_group)

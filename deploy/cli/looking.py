@@ -1,0 +1,276 @@
+"""Commands that only read: status, duties, positions, explain, verify, working-days."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+
+import click
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import select
+
+from deploy.cli.common import (
+    MISUSE,
+    WRONG,
+    InstantType,
+    config_option,
+    fail,
+    json_option,
+    monitor_of,
+    print_json,
+    rfc3339,
+    settings_of,
+)
+from deploy.cli.shapes import reached, status_json
+from deploy.wiring import calendar_of, clock
+from monitor.duties import as_json as duty_json
+from monitor.facts import Instant, StorageFact
+from monitor.store import owing, schema
+from monitor.store.engine import reading
+from monitor.store.explaining import Explanation, explain
+from monitor.store.names import Names
+from monitor.store.reading import Status, status, status_as_of
+from monitor.store.verifying import verify
+from monitor.workdays import load_calendar
+
+
+@click.command("status")
+@config_option
+@json_option
+@click.option("--as-of", type=InstantType(), help="The numbers as of this instant (RFC 3339).")
+def status_command(config: str | None, *, as_json: bool, as_of: Instant | None) -> None:
+    """Show how many individuals each processor stores, and how its thresholds stand."""
+    monitor = monitor_of(config)
+    settings = monitor.settings
+    with reading(monitor.engine) as connection:
+        if as_of is None:
+            found = status(connection, settings.rules, settings.incomplete_topics())
+        else:
+            found = status_as_of(connection, settings.rules, settings.marks, as_of)
+    if as_json:
+        print_json(status_json(found))
+    else:
+        _show_status(found)
+
+
+def _show_status(found: Status) -> None:
+    console = Console()
+    table = Table(title="Stored individuals")
+    for name in ("processor", "individuals", "research", "threshold", "reached", "number"):
+        table.add_column(name, justify="right" if name in {"individuals", "research"} else "left")
+    for one in found.processors:
+        for threshold in one.thresholds:
+            trust = ", ".join(sorted({why.reason for why in one.unverified}))
+            table.add_row(
+                one.processor,
+                f"{one.stock.individuals:,}",
+                f"{one.stock.research:,}",
+                f"{threshold.rule} >= {threshold.at_least:,}",
+                reached(threshold),
+                f"UNVERIFIED: {trust}" if trust else "verified",
+            )
+    console.print(table)
+    if found.rejected:
+        console.print(f"rejected: {sum(found.rejected.values()):,} {dict(found.rejected)}")
+
+
+@click.command("duties")
+@config_option
+@json_option
+def duties_command(config: str | None, *, as_json: bool) -> None:
+    """Show what is owed, by when, and why."""
+    monitor = monitor_of(config)
+    now = clock()
+    with reading(monitor.engine) as connection:
+        names = Names.load(connection)
+        found = [
+            duty_json(duty, now, monitor.calendar)
+            for _, duty in owing.read_duties(connection, names)
+        ]
+    if as_json:
+        print_json({"duties": found})
+        return
+    table = Table(title="Duties")
+    for name in ("processor", "rule", "status", "trigger day", "due", "working days left"):
+        table.add_column(name)
+    for duty in found:
+        between = duty["due_between"]
+        due = duty["due_day"] or (" .. ".join(between) if isinstance(between, list) else "")
+        row = (duty["processor"], duty["rule"], duty["status"], duty["trigger_day"], due)
+        table.add_row(*map(str, row), str(duty["working_days_left"]))
+    Console().print(table)
+
+
+@click.command("positions")
+@config_option
+@json_option
+def positions_command(config: str | None, *, as_json: bool) -> None:
+    """Show the next offset of each partition, and when reading was last at its end."""
+    monitor = monitor_of(config)
+    with reading(monitor.engine) as connection:
+        ends = {(row.topic, row.partition): row for row in connection.execute(select(schema.ends))}
+        rows = connection.execute(
+            select(schema.positions).order_by(
+                schema.positions.c.topic, schema.positions.c.partition
+            )
+        )
+        found = [
+            {
+                "topic": row.topic,
+                "partition": row.partition,
+                "topic_id": row.topic_id,
+                "next_offset": row.next_offset,
+                "passed": rfc3339(row.instant),
+                "at_end": rfc3339(
+                    ends[row.topic, row.partition].looked_at
+                    if (row.topic, row.partition) in ends
+                    else None
+                ),
+            }
+            for row in rows
+        ]
+    if as_json:
+        print_json({"positions": found})
+        return
+    table = Table(title="Positions")
+    for name in ("topic", "partition", "next offset", "passed", "at its end"):
+        table.add_column(name)
+    for one in found:
+        row = (one["topic"], one["partition"], one["next_offset"], one["passed"], one["at_end"])
+        table.add_row(*map(str, row))
+    Console().print(table)
+
+
+@click.command("explain")
+@config_option
+@json_option
+@click.option("--processor", required=True, help="Whose number it is about.")
+@click.option("--namespace", default="default", show_default=True, help="Where the id belongs.")
+@click.argument("subject")
+def explain_command(
+    config: str | None, *, as_json: bool, processor: str, namespace: str, subject: str
+) -> None:
+    """Show why SUBJECT is counted or not: the facts, and which of them decide.
+
+    '-' reads the id from standard input, to keep it out of the shell's history. It is hashed at
+    once and never shown.
+    """
+    monitor = monitor_of(config)
+    raw = sys.stdin.readline().rstrip("\n") if subject == "-" else subject
+    hashed = monitor.identity.subject_in(processor, namespace, raw)
+    with reading(monitor.engine) as connection:
+        found = explain(connection, monitor.settings.marks, processor, hashed)
+    answer = _explanation_json(found)
+    if as_json:
+        print_json(answer)
+        return
+    click.echo(f"counted: {'yes' if found.standing.operation else 'no'}")
+    for told in found.told:
+        mark = "*" if told.decides else " "
+        click.echo(f"{mark} {rfc3339(told.fact.at)} {_what(told.fact)}")
+    click.echo("(* decides today)" if found.told else "nothing is known of this subject")
+
+
+def _explanation_json(found: Explanation) -> dict[str, object]:
+    return {
+        "counted": found.standing.operation,
+        "research": found.standing.research,
+        "systems": sorted(found.standing.systems),
+        "linked": found.linked,
+        "facts": [
+            {
+                "fact": type(told.fact).__name__,
+                "what": _what(told.fact),
+                "at": rfc3339(told.fact.at),
+                "known_at": rfc3339(told.known_at),
+                "version": list(told.fact.version),
+                "decides": told.decides,
+            }
+            for told in found.told
+        ],
+    }
+
+
+def _what(fact: StorageFact) -> str:
+    place = getattr(fact, "place", None)
+    if place is not None:
+        where = f"{place.system}/{place.gallery}" if place.gallery else place.system
+    else:
+        parts = (getattr(fact, "system", None), getattr(fact, "gallery", None))
+        where = "/".join(part for part in parts if part)
+    named = " (a named face)" if getattr(fact, "face", b"") else ""
+    return f"{type(fact).__name__}{f' in {where}' if where else ''}{named}"
+
+
+@click.command("verify")
+@config_option
+@json_option
+def verify_command(config: str | None, *, as_json: bool) -> None:
+    """Check the registers against the book, the numbers, the audit chain and the positions."""
+    monitor = monitor_of(config)
+    with reading(monitor.engine) as connection:
+        found = verify(connection, monitor.settings.marks)
+    holds = all(finding.holds for finding in found)
+    if as_json:
+        print_json(
+            {
+                "holds": holds,
+                "checks": [
+                    {"check": one.check, "holds": one.holds, "detail": one.detail} for one in found
+                ],
+            }
+        )
+    else:
+        for one in found:
+            click.echo(f"{'ok   ' if one.holds else 'WRONG'} {one.check}: {one.detail}")
+    sys.exit(0 if holds else WRONG)
+
+
+@click.command("working-days")
+@config_option
+@json_option
+@click.argument("day", metavar="DATE")
+@click.argument("count", metavar="N", type=int)
+@click.option("--count-trigger-day", is_flag=True, help="Count DATE itself as day 1 (stricter).")
+def working_days_command(
+    config: str | None, *, as_json: bool, day: str, count: int, count_trigger_day: bool
+) -> None:
+    """Show the last day of N working days after DATE, by the published Chinese calendars."""
+    try:
+        trigger = date.fromisoformat(day)
+    except ValueError:
+        fail(f"DATE must be a day such as 2026-11-22, not {day!r}")
+        return
+    given = config or click.get_current_context().find_root().params.get("config")
+    calendar = calendar_of(settings_of(given)) if given else load_calendar()
+    try:
+        deadline = calendar.deadline(trigger, count, count_trigger_day)
+    except ValueError as exc:
+        fail(str(exc), MISUSE)
+        return
+    between = [one.isoformat() for one in deadline.days] if deadline.provisional else None
+    answer = {
+        "trigger_day": trigger.isoformat(),
+        "working_days": count,
+        "due_day": deadline.due_day.isoformat() if deadline.due_day else None,
+        "due_between": between,
+        "provisional": deadline.provisional,
+        "calendar_version": deadline.calendar_version,
+    }
+    if as_json:
+        print_json(answer)
+    elif between:
+        click.echo(f"between {between[0]} and {between[1]} (the calendar is not published yet)")
+    else:
+        click.echo(str(answer["due_day"]))
+
+
+COMMANDS = (
+    status_command,
+    duties_command,
+    positions_command,
+    explain_command,
+    verify_command,
+    working_days_command,
+)

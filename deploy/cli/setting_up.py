@@ -1,0 +1,50 @@
+"""Commands for setting up: config check, db upgrade."""
+
+from __future__ import annotations
+
+import click
+
+from deploy.cli.common import config_option, settings_of
+from deploy.wiring import calendar_of, upgrade_database
+
+
+@click.group("db")
+def db_group() -> None:
+    """Make and upgrade the database."""
+
+
+@db_group.command("upgrade")
+@config_option
+def upgrade_command(config: str | None) -> None:
+    """Make the tables, or bring them to this version; make the secret of a new database."""
+    settings = settings_of(config)
+    version, made = upgrade_database(settings)
+    click.echo(f"database at version {version}")
+    if made:
+        click.echo(
+            f"made the secret {settings.secret_file}: keep a copy apart from the database; "
+            "without it nobody can be recognised again"
+        )
+
+
+@click.group("config")
+def config_group() -> None:
+    """Look at the settings."""
+
+
+@config_group.command("check")
+@config_option
+def check_command(config: str | None) -> None:
+    """Check the settings file without Kafka or a database."""
+    settings = settings_of(config)
+    calendar = calendar_of(settings)
+    click.echo(f"{settings.path}: good")
+    for topic in settings.topics:
+        click.echo(f"  topic {topic.name}: source {topic.source}")
+    for rule in settings.rules:
+        if rule.enabled:
+            click.echo(f"  rule {rule.id}: {rule.source}")
+    click.echo(f"  calendar {calendar.version}, published to {calendar.last_day}")
+
+
+COMMANDS = (db_group, config_group)

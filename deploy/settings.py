@@ -1,0 +1,266 @@
+"""The settings: one TOML file, every scalar key of it overridden by ``FACETALLY_KEY``.
+
+Reading them checks everything that can be checked without Kafka or a database, and every error
+names the key and says what to do. Unknown keys are errors: a misspelt threshold must not be a
+threshold that is not watched. Relative paths are relative to the settings file.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alerts.channel import BadSettings
+from deploy.channels import ChannelSettings, read_channels
+from deploy.reading import BadConfig, Table
+from monitor.limits import RejectLimit
+from monitor.marks import Marks, SystemMark
+from monitor.rules import SHIPPED, Rule, RuleError, with_overrides
+from streams.adapters.mapping import BadMapping, SourceMapping, read_mapping
+from streams.connection import Sasl, Tls
+
+DEFAULT_FILE = "facetally.toml"
+_PREFIX = "FACETALLY_"
+_SECOND = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSettings:
+    """How records of a source are read: CloudEvents of our own, or a change log with a mapping."""
+
+    name: str
+    mapping: SourceMapping | None = None
+    offset_is_sequence: bool = False
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicSettings:
+    """A topic to be read. *processors* None: it may feed any."""
+
+    name: str
+    source: str
+    processors: frozenset[str] | None = None
+    create_partitions: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that is configured; times in the units of their names."""
+
+    path: Path | None
+    database_url: str = field(repr=False)
+    secret_file: Path
+    bootstrap_servers: str
+    group: str
+    instance_id: str | None
+    session_timeout_seconds: float
+    start_patience_seconds: float
+    metrics_address: str
+    tolerance_us: int
+    unconfirmed_after_us: int
+    max_batch_records: int
+    calendar_dir: Path | None
+    tls: Tls | None
+    sasl: Sasl | None
+    rules: Sequence[Rule]
+    marks: Marks
+    topics: Sequence[TopicSettings]
+    sources: Mapping[str, SourceSettings]
+    channels: Sequence[ChannelSettings]
+    limit: RejectLimit
+
+    def feeding(self, processor: str) -> list[str]:
+        """Return the topics that can hold facts of *processor*."""
+        return [
+            topic.name
+            for topic in self.topics
+            if topic.processors is None or processor in topic.processors
+        ]
+
+    def incomplete_topics(self) -> list[str]:
+        """Return the topics whose source is said to have begun before its first record."""
+        return [topic.name for topic in self.topics if not self.sources[topic.source].complete]
+
+
+def load(path: str | None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings from *path*, else ``facetally.toml`` here. Raises BadConfig."""
+    file = Path(path or environ.get(f"{_PREFIX}CONFIG") or DEFAULT_FILE)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
+        raise BadConfig(
+            f"cannot read the settings {file}: {why}; give --config FILE, or see "
+            "deploy/examples for one to start from"
+        ) from None
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise BadConfig(f"{file}: this is not TOML: {exc}") from None
+    try:
+        return parse(found, file, environ)
+    except (BadMapping, RuleError, BadSettings, BadConfig) as exc:
+        raise BadConfig(f"{file}: {exc}") from None
+
+
+def parse(found: Mapping[str, object], path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """Check and return the settings in *found*, the parsed TOML."""
+    here = path.parent if path is not None else Path()
+    root = Table(found, "", environ=environ, prefix=_PREFIX)
+    sources = _sources(root)
+    settings = Settings(
+        path=path,
+        database_url=_relative_url(root.text("database_url", "sqlite:///facetally.db"), here),
+        secret_file=here / root.text("secret_file", "facetally.secret"),
+        bootstrap_servers=root.text("bootstrap_servers", "127.0.0.1:9092"),
+        group=root.text("group", "facetally"),
+        instance_id=root.optional("instance_id"),
+        session_timeout_seconds=root.number("session_timeout_seconds", 6.0, least=1.0),
+        start_patience_seconds=root.number("start_patience_seconds", 30.0, least=0.0),
+        metrics_address=root.text("metrics_address", "127.0.0.1:9464"),
+        tolerance_us=int(root.number("tolerance_seconds", 300, least=0) * _SECOND),
+        unconfirmed_after_us=int(root.number("unconfirmed_after_minutes", 15, least=0) * 60 * _SECOND),
+        max_batch_records=root.whole("max_batch_records", 20_000, least=1),
+        calendar_dir=_path(root.optional("calendar_dir"), here),
+        tls=_tls(root.table("tls"), here),
+        sasl=_sasl(root.table("sasl"), here),
+        rules=with_overrides(SHIPPED, [dict(one.raw()) for one in root.tables("rules")]),
+        marks=Marks(_system(one) for one in root.tables("systems")),
+        topics=[_topic(one, sources) for one in root.tables("topics")],
+        sources=sources,
+        channels=read_channels(root.tables("channels"), here),
+        limit=_limit(root.table("reject_limit")),
+    )
+    root.finish()
+    _check_topics(settings.topics)
+    return settings
+
+
+def _relative_url(url: str, here: Path) -> str:
+    """Put a relative SQLite path beside the settings file."""
+    head = "sqlite:///"
+    if not url.startswith(head) or url in {head, f"{head}:memory:"}:
+        return url
+    return head + str((here / url.removeprefix(head)).absolute())
+
+
+def _path(text: str | None, here: Path) -> Path | None:
+    return None if text is None else here / text
+
+
+def _sources(root: Table) -> dict[str, SourceSettings]:
+    sources = {"cloudevents": SourceSettings(name="cloudevents")}
+    for name, table in root.named_tables("sources"):
+        adapter = table.peek("adapter")
+        if adapter == "debezium":
+            sources[name] = SourceSettings(name=name, mapping=read_mapping(name, table.raw()))
+        elif adapter == "cloudevents":
+            table.text("adapter", "")
+            sources[name] = SourceSettings(
+                name=name,
+                offset_is_sequence=table.flag("offset_is_sequence", default=False),
+                complete=table.flag("complete", default=True),
+            )
+            table.finish()
+        else:
+            raise BadConfig(f'{table.at}.adapter: must be "cloudevents" or "debezium"')
+    return sources
+
+
+def _topic(table: Table, sources: Mapping[str, SourceSettings]) -> TopicSettings:
+    name, source = table.required("name"), table.required("source")
+    if source not in sources:
+        known = ", ".join(sorted(sources))
+        raise BadConfig(
+            f"{table.at}.source: there is no source {source!r}; known are {known}, or add "
+            f"[sources.{source}]"
+        )
+    processors = table.texts("processors")
+    topic = TopicSettings(
+        name=name,
+        source=source,
+        processors=frozenset(processors) if processors is not None else None,
+        create_partitions=table.optional_whole("create_partitions", least=1),
+    )
+    table.finish()
+    return topic
+
+
+def _check_topics(topics: Sequence[TopicSettings]) -> None:
+    names = [topic.name for topic in topics]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadConfig(f"topics: {name!r} is there twice; keep one [[topics]] for it")
+
+
+def _system(table: Table) -> SystemMark:
+    purpose = table.text("purpose", "operation")
+    if purpose not in {"operation", "research"}:
+        raise BadConfig(f'{table.at}.purpose: must be "operation" or "research"')
+    mark = SystemMark(
+        processor=table.required("processor"),
+        system=table.required("system"),
+        gallery=table.optional("gallery"),
+        research=purpose == "research",
+        reason=table.text("reason", ""),
+        by=table.text("by", ""),
+        namespace=table.text("namespace", "default"),
+    )
+    if mark.research and not (mark.reason and mark.by):
+        raise BadConfig(
+            f"{table.at}: purpose 'research' takes people out of the statutory number (Art. 2): "
+            "say who decided it (by) and why (reason)"
+        )
+    if mark.gallery is not None and mark.namespace != "default":
+        raise BadConfig(f"{table.at}.namespace: belongs to a whole system, not to a gallery")
+    table.finish()
+    return mark
+
+
+def _limit(table: Table | None) -> RejectLimit:
+    if table is None:
+        return RejectLimit()
+    limit = RejectLimit(
+        rejects=table.whole("rejects", 1_000, least=0),
+        share=table.number("share", 0.01, least=0.0),
+        window=table.whole("window", 10_000, least=1),
+    )
+    table.finish()
+    return limit
+
+
+def _tls(table: Table | None, here: Path) -> Tls | None:
+    if table is None:
+        return None
+    tls = Tls(
+        ca_file=_text_path(table.optional("ca_file"), here),
+        cert_file=_text_path(table.optional("cert_file"), here),
+        key_file=_text_path(table.optional("key_file"), here),
+        key_password=table.secret("key_password", here),
+        check_host_name=table.flag("check_host_name", default=True),
+    )
+    table.finish()
+    return tls
+
+
+def _text_path(text: str | None, here: Path) -> str | None:
+    return None if text is None else str(here / text)
+
+
+def _sasl(table: Table | None, here: Path) -> Sasl | None:
+    if table is None:
+        return None
+    password = table.secret("password", here)
+    if password is None:
+        raise BadConfig("sasl.password: give password or password_file")
+    sasl = Sasl(
+        username=table.required("username"),
+        password=password,
+        mechanism=table.text("mechanism", "SCRAM-SHA-512"),
+    )
+    table.finish()
+    return sasl

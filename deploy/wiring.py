@@ -1,0 +1,150 @@
+"""How the parts are put together: the only place that imports streams, monitor and alerts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from deploy.secret import read_secret, secret_for
+from deploy.settings import Settings
+from monitor.facts import Instant
+from monitor.identity import Identity
+from monitor.store.database import (
+    WrongDatabase,
+    check_secret,
+    check_version,
+    fingerprint,
+    upgrade,
+)
+from monitor.store.engine import is_sqlite, open_engine
+from monitor.store.keeper import SqlKeeper
+from monitor.store.keeping import Policy
+from monitor.workdays import Calendar, load_calendar
+from streams.adapters.cloudevents import CloudEvents
+from streams.adapters.debezium import Debezium
+from streams.reader import Source
+from streams.records import Adapter
+
+
+class DatabaseUnreachable(RuntimeError):
+    """The database does not answer; the message names it without its password."""
+
+
+def clock() -> Instant:
+    """Return the time now: the one clock of the program, read at its edges only."""
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitor:
+    """An open, checked database with what the settings say about it."""
+
+    settings: Settings
+    engine: Engine
+    identity: Identity
+    calendar: Calendar
+
+    @property
+    def policy(self) -> Policy:
+        """What the keeping of facts depends on."""
+        return Policy(
+            rules=self.settings.rules,
+            calendar=self.calendar,
+            marks=self.settings.marks,
+            limit=self.settings.limit,
+        )
+
+    def keeper(self, now: Instant) -> SqlKeeper:
+        """Return the keeper for a worker or ``apply``; marks that changed are applied first."""
+        return SqlKeeper(
+            self.engine,
+            self.policy,
+            self.settings.feeding,
+            now,
+            unconfirmed_after=self.settings.unconfirmed_after_us,
+        )
+
+    def adapter(self, source: str) -> Adapter:
+        """Return a new adapter of the configured *source*."""
+        found = self.settings.sources[source]
+        tolerance = self.settings.tolerance_us
+        if found.mapping is not None:
+            return Debezium(self.identity, found.mapping, tolerance)
+        return CloudEvents(
+            self.identity,
+            tolerance_us=tolerance,
+            offset_is_sequence=found.offset_is_sequence,
+            complete=found.complete,
+        )
+
+    def topics(self) -> Mapping[str, Source]:
+        """Return what a worker reads: each topic with its adapter (one per source)."""
+        adapters = {topic.source: self.adapter(topic.source) for topic in self.settings.topics}
+        return {
+            topic.name: Source(topic.source, adapters[topic.source], topic.create_partitions)
+            for topic in self.settings.topics
+        }
+
+
+def calendar_of(settings: Settings) -> Calendar:
+    """Return the shipped calendars with those of the settings' folder."""
+    return load_calendar(settings.calendar_dir)
+
+
+def open_monitor(settings: Settings) -> Monitor:
+    """Open the database and check that it is ours: its version, and its secret.
+
+    Raises DatabaseUnreachable, WrongDatabase, NoSecret or BadSecret.
+    """
+    engine = _engine(settings)
+    _must_exist(engine)
+    identity = Identity(read_secret(settings.secret_file), settings.marks.namespaces)
+    try:
+        check_version(engine)
+        check_secret(engine, identity.fingerprint)
+    except DBAPIError as exc:
+        raise _unreachable(engine, exc) from None
+    return Monitor(
+        settings=settings, engine=engine, identity=identity, calendar=calendar_of(settings)
+    )
+
+
+def upgrade_database(settings: Settings) -> tuple[str, bool]:
+    """Make or upgrade the tables; return their version, and whether a secret was made."""
+    engine = _engine(settings)
+    path = engine.url.database
+    if is_sqlite(engine) and path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        version = upgrade(engine)
+        secret, made = secret_for(settings.secret_file, fingerprint(engine))
+        check_secret(engine, Identity(secret).fingerprint)
+    except DBAPIError as exc:
+        raise _unreachable(engine, exc) from None
+    finally:
+        engine.dispose()
+    return version, made
+
+
+def _engine(settings: Settings) -> Engine:
+    return open_engine(settings.database_url)
+
+
+def _must_exist(engine: Engine) -> None:
+    path = engine.url.database
+    if is_sqlite(engine) and path and not Path(path).exists():
+        raise WrongDatabase(f"there is no database at {path}: run 'facetally db upgrade' first")
+
+
+def _unreachable(engine: Engine, exc: DBAPIError) -> DatabaseUnreachable:
+    where = engine.url.render_as_string(hide_password=True)
+    kind = type(exc.orig).__name__
+    return DatabaseUnreachable(
+        f"the database {where} does not answer ({kind}): is it running, and are address, user "
+        "and password right?"
+    )

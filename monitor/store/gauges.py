@@ -1,0 +1,56 @@
+"""What the metrics show of the database, read at one moment.
+
+The numbers of individuals, thresholds, duties, notices and the audit log as plain values, so that
+``monitor.metrics`` knows no SQL and one scrape never mixes two states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from monitor.duties import Duty
+from monitor.notices import Waiting
+from monitor.rules import Rule
+from monitor.store import audit, owing
+from monitor.store.engine import reading
+from monitor.store.names import Names
+from monitor.store.outbox import known_channels, read_waiting
+from monitor.store.reading import Status, status
+
+
+class StoreAway(Exception):
+    """The database cannot be read now; the message names the kind of error and quotes nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gauges:
+    """One consistent state. *waiting* lacks the channels of *channels* that have nothing."""
+
+    status: Status
+    duties: tuple[Duty, ...]  # closed ones too
+    channels: tuple[str, ...]
+    waiting: tuple[Waiting, ...]
+    audit_entries: int
+    audit_head: str
+
+
+def read(engine: Engine, rules: Iterable[Rule], incomplete_topics: Iterable[str] = ()) -> Gauges:
+    """Return what is so now; see ``reading.status`` for the arguments. Raises StoreAway."""
+    try:
+        with reading(engine) as connection:
+            entries, head = audit.head(connection)
+            duties = owing.read_duties(connection, Names.load(connection))
+            return Gauges(
+                status=status(connection, rules, incomplete_topics),
+                duties=tuple(duty for _, duty in duties),
+                channels=tuple(known_channels(connection)),
+                waiting=tuple(read_waiting(connection)),
+                audit_entries=entries,
+                audit_head=head,
+            )
+    except SQLAlchemyError as exc:
+        raise StoreAway(type(exc).__name__) from None

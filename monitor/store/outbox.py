@@ -1,0 +1,248 @@
+"""The outbox in SQL: ``monitor.notices.Outbox`` for any number of senders.
+
+A claim is looked for in a read, which waits for nobody, and taken by an update that holds only if
+nothing has changed since: a sender that looks every second never keeps a batch waiting for
+nothing. A delivery is one entry of the audit log, written with its mark; failed attempts are not,
+they are kept beside the delivery to be shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Select,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from monitor.facts import Instant
+from monitor.notices import (
+    NEWS_OF_DUTIES,
+    Claim,
+    ClosedDuty,
+    Kind,
+    Notice,
+    OpenDuty,
+    Severity,
+    Waiting,
+    body_from,
+)
+from monitor.store import audit, owing, schema
+from monitor.store.engine import is_sqlite, reading
+from monitor.store.names import Names
+
+_n, _d, _c = schema.notices.c, schema.deliveries.c, schema.channels.c
+_LONGEST = 200
+
+
+class SqlOutbox:
+    """``monitor.notices.Outbox`` over *engine*, for many threads and processes at once."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def ensure(self, channels: Sequence[str], now: Instant) -> None:
+        """Make *channels* the known ones, owing each what it was not told; see the protocol.
+
+        Writes only where there is something to change, so that it may be called often.
+        """
+        wanted = sorted(set(channels))
+        with reading(self._engine) as connection:
+            if known_channels(connection) == wanted and connection.execute(_unowed()).first() is None:
+                return
+        with self._engine.begin() as connection:
+            _make_known(connection, wanted, now)
+            columns = ["notice_id", "channel", "attempts", "not_before"]
+            owe = _insert(connection, schema.deliveries).from_select(columns, _unowed())
+            connection.execute(owe.on_conflict_do_nothing())
+
+    def claim(self, channel: str, now: Instant, lease_us: int) -> Claim | None:
+        """Take the notice of *channel* that has been due longest, or None if none is due."""
+        while True:
+            with reading(self._engine) as connection:
+                found = connection.execute(_due(channel, now)).first()
+            if found is None:
+                return None
+            if self._take(found, channel, now + lease_us):
+                return Claim(_notice(found), channel, found.attempts + 1)
+            # Another caller came first: look for the next one.
+
+    def _take(self, found: Any, channel: str, until: Instant) -> bool:
+        unchanged = (
+            _d.notice_id == found.id,
+            _d.channel == channel,
+            _d.attempts == found.attempts,
+            _d.not_before == found.not_before,
+            _d.sent_at.is_(None),
+        )
+        lease = {"attempts": found.attempts + 1, "not_before": until}
+        with self._engine.begin() as connection:
+            taken = connection.execute(update(schema.deliveries).where(*unchanged).values(lease))
+        return taken.rowcount == 1
+
+    def sent(self, claim: Claim, now: Instant, answer: str) -> None:
+        """Mark as delivered and write the audit entry; a second mark does neither."""
+        answer = _shown(answer)
+        with self._engine.begin() as connection:
+            mark = _of(claim).values(sent_at=now, answer=answer)
+            if connection.execute(mark).rowcount != 1:
+                return
+            body = {
+                "notice": claim.notice.key,
+                "kind": claim.notice.kind.value,
+                "channel": claim.channel,
+                "attempts": claim.attempts,
+                "answer": answer,
+            }
+            audit.append(connection, now, "notice.sent", claim.notice.processor, body)
+
+    def failed(self, claim: Claim, again_at: Instant, error: str) -> None:
+        """Keep *error* to be shown, due again at *again_at*; no effect on a lease lost since."""
+        ours = _of(claim).where(_d.attempts == claim.attempts)
+        with self._engine.begin() as connection:
+            connection.execute(ours.values(not_before=again_at, error=_shown(error)))
+
+    def open_duties(self) -> Sequence[OpenDuty]:
+        """Return every duty that is owed now, with its current days, in the order of opening."""
+        with reading(self._engine) as connection:
+            where = [schema.duties.c.closed_at.is_(None)]
+            return [
+                OpenDuty(
+                    processor=duty.processor,
+                    rule=duty.rule,
+                    duty=duty.key,
+                    opened_at=duty.opened_at,
+                    body=owing.body_of(duty),
+                )
+                for _, duty in owing.read_duties(connection, Names.load(connection), where)
+            ]
+
+    def closed_duties_since(self, since: Instant) -> Sequence[ClosedDuty]:
+        """Return the duties closed at or after *since*, in the order of opening."""
+        with reading(self._engine) as connection:
+            where = [schema.duties.c.closed_at >= since]
+            return [
+                ClosedDuty(duty.processor, duty.rule, duty.key, duty.opened_at, duty.closed_at)
+                for _, duty in owing.read_duties(connection, Names.load(connection), where)
+                if duty.closed_at is not None
+            ]
+
+    def waiting(self) -> Sequence[Waiting]:
+        """Return what the known channels have not delivered, by channel."""
+        with reading(self._engine) as connection:
+            return read_waiting(connection)
+
+
+def known_channels(connection: Connection) -> list[str]:
+    """Return the names of the known channels, in order."""
+    query = select(_c.channel).where(_c.active)
+    return sorted(connection.scalars(query))
+
+
+def read_waiting(connection: Connection) -> list[Waiting]:
+    """Return what the known channels have not delivered; a channel with nothing is absent."""
+    # A second attempt without a failure in between: the first sender has died.
+    failing = case((or_(_d.error.is_not(None), _d.attempts > 1), 1), else_=0)
+    query = (
+        select(_d.channel, func.count(), func.sum(failing), func.min(_n.created_at))
+        .select_from(_known_deliveries())
+        .where(_d.sent_at.is_(None))
+        .group_by(_d.channel)
+        .order_by(_d.channel)
+    )
+    return [
+        Waiting(channel, notices, int(failed), oldest)
+        for channel, notices, failed, oldest in connection.execute(query)
+    ]
+
+
+def _known_deliveries() -> Any:
+    joined = schema.deliveries.join(schema.notices, _n.id == _d.notice_id)
+    return joined.join(schema.channels, and_(_c.channel == _d.channel, _c.active))
+
+
+def _due(channel: str, now: Instant) -> Select[Any]:
+    return (
+        select(schema.notices, _d.attempts, _d.not_before)
+        .select_from(_known_deliveries())
+        .where(_d.channel == channel, _d.sent_at.is_(None), _d.not_before <= now)
+        .order_by(_d.not_before, _n.created_at, _n.id)
+        .limit(1)
+    )
+
+
+def _unowed() -> Select[Any]:
+    """What known channels should be owed and are not, in the columns of a new delivery."""
+    owed = schema.deliveries.alias().c
+    any_channel = schema.deliveries.alias().c
+    delivered = exists().where(any_channel.notice_id == _n.id, any_channel.sent_at.is_not(None))
+    news = or_(
+        _n.created_at >= _c.known_since,
+        and_(_n.duty.is_not(None), _n.created_at >= _c.known_since - NEWS_OF_DUTIES),
+        ~delivered,
+    )
+    missing = ~exists().where(owed.notice_id == _n.id, owed.channel == _c.channel)
+    return (
+        select(_n.id, _c.channel, literal(0), _n.created_at)
+        .select_from(schema.notices.join(schema.channels, true()))
+        .where(_c.active, missing, news)
+        # In one order, so that two who repair at once cannot wait for each other.
+        .order_by(_n.id, _c.channel)
+    )
+
+
+def _make_known(connection: Connection, wanted: Sequence[str], now: Instant) -> None:
+    for channel in wanted:
+        row = {"channel": channel, "known_since": now, "active": True}
+        connection.execute(
+            _insert(connection, schema.channels).values(row).on_conflict_do_nothing()
+        )
+    locked = select(schema.channels).order_by(_c.channel).with_for_update()
+    for row in connection.execute(locked).all():
+        active = row.channel in wanted
+        if row.active != active:
+            change = update(schema.channels).where(_c.channel == row.channel)
+            connection.execute(change.values(active=active))
+
+
+def _insert(connection: Connection, table: Any) -> Any:
+    dialect = sqlite if is_sqlite(connection) else postgresql
+    return dialect.insert(table)
+
+
+def _of(claim: Claim) -> Any:
+    """An update of the delivery that *claim* is about, as long as it is not marked."""
+    number = select(_n.id).where(_n.key == claim.notice.key).scalar_subquery()
+    return update(schema.deliveries).where(
+        _d.notice_id == number, _d.channel == claim.channel, _d.sent_at.is_(None)
+    )
+
+
+def _notice(row: Any) -> Notice:
+    return Notice(
+        key=row.key,
+        kind=Kind(row.kind),
+        severity=Severity(row.severity),
+        processor=row.processor,
+        rule=row.rule,
+        duty=row.duty,
+        created_at=row.created_at,
+        body=body_from(row.body),
+    )
+
+
+def _shown(text: str) -> str:
+    """Return *text* as the database takes it: a NUL would be refused, and the mark with it."""
+    return "".join(char if char.isprintable() else "?" for char in text[:_LONGEST])
