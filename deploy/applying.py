@@ -81,13 +81,16 @@ def _batches(
     for (_, partition), found in records.items():
         yield partition, decode_records(found, adapter, source, now, None)
     for (topic, partition), broken in rejects.items():
-        yield partition, Batch(
-            source=source,
-            topic=topic,
-            facts=(),
-            read_at=now,
-            rejects=broken,
-            records=len(broken),
+        yield (
+            partition,
+            Batch(
+                source=source,
+                topic=topic,
+                facts=(),
+                read_at=now,
+                rejects=broken,
+                records=len(broken),
+            ),
         )
 
 

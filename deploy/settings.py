@@ -123,7 +123,9 @@ def parse(found: Mapping[str, object], path: Path | None, environ: Mapping[str, 
         start_patience_seconds=root.number("start_patience_seconds", 30.0, least=0.0),
         metrics_address=root.text("metrics_address", "127.0.0.1:9464"),
         tolerance_us=int(root.number("tolerance_seconds", 300, least=0) * _SECOND),
-        unconfirmed_after_us=int(root.number("unconfirmed_after_minutes", 15, least=0) * 60 * _SECOND),
+        unconfirmed_after_us=int(
+            root.number("unconfirmed_after_minutes", 15, least=0) * 60 * _SECOND
+        ),
         max_batch_records=root.whole("max_batch_records", 20_000, least=1),
         calendar_dir=_path(root.optional("calendar_dir"), here),
         tls=_tls(root.table("tls"), here),

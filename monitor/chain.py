@@ -46,9 +46,8 @@ def seal(
 
 def first_broken(entries: Iterable[Entry]) -> int | None:
     """Return the number of the first entry that does not follow from those before it, if any."""
-    previous, seq = GENESIS, 0
-    for entry in entries:
-        seq += 1
+    previous = GENESIS
+    for seq, entry in enumerate(entries, 1):
         sealed = _hash(seq, entry.at, entry.kind, entry.processor, entry.body, previous)
         if (entry.seq, entry.previous, entry.hash) != (seq, previous, sealed):
             return entry.seq
@@ -56,8 +55,6 @@ def first_broken(entries: Iterable[Entry]) -> int | None:
     return None
 
 
-def _hash(
-    seq: int, at: Instant, kind: str, processor: str | None, body: str, previous: str
-) -> str:
+def _hash(seq: int, at: Instant, kind: str, processor: str | None, body: str, previous: str) -> str:
     text = json.dumps([previous, seq, at, kind, processor, body], ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -192,7 +192,7 @@ class LogWentBack(Exception):
 
 
 class TooManyRejects(Exception):
-    """More of a partition was rejected than the limit allows: stop it and page; nothing was kept."""
+    """More of a partition was rejected than the limit allows: stop it, page; nothing was kept."""
 
 
 class Keeper(Protocol):

@@ -48,7 +48,7 @@ class Marks:
     def why(self, place: Place) -> SystemMark | None:
         """Return the mark that makes *place* research, for the audit log."""
         for mark in self.rows:
-            if mark.research and (mark.processor, mark.system) == place[:2]:
-                if mark.gallery in {None, place.gallery}:
-                    return mark
+            here = (mark.processor, mark.system) == place[:2]
+            if mark.research and here and mark.gallery in {None, place.gallery}:
+                return mark
         return None

@@ -1,10 +1,8 @@
-"""What facetally tells Prometheus: every metric, with its sentence, in one place.
+"""Filling the metrics (``measures.py`` declares them) and serving them to Prometheus.
 
 ``LedgerCollector`` reads the database when it is scraped; exactly one process exports it, so that
-``sum()`` never doubles. ``WorkerMetrics`` and ``AlertsMetrics`` count what their own process does.
-Labels are names of organisations, places and settings, never of people, and what a source could
-multiply (processors, systems, duties) is cut off at a number, with how many were left out.
-``docs/metrics.md`` lists what is declared here.
+``sum()`` never doubles. ``WorkerMetrics`` and ``AlertsMetrics`` count what their own process does;
+they keep to the protocols of ``streams`` and ``alerts`` by their shape, without importing them.
 """
 
 from __future__ import annotations
@@ -29,9 +27,11 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from monitor import measures
 from monitor.duties import Duty, Status
 from monitor.facts import Instant
 from monitor.intake import Batch, Ignored, Reason
+from monitor.measures import Spec
 from monitor.store.gauges import Gauges, StoreAway
 from monitor.store.reading import ProcessorStatus
 from monitor.workdays import Calendar, beijing_day, overdue_from
@@ -42,7 +42,7 @@ _SECOND: Final = 1_000_000
 _TRANSACTION_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
-# -- the ledger ----
+# -- the ledger ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +50,12 @@ class Caps:
     """How many series of one sort there may be; *systems* and *duties* are by processor.
 
     Kept are processors that owe something, then the largest; the largest systems; the duties
-    that are due first. Changing these makes the sentences above untrue: tests only.
+    that are due first. The sentences of the metrics name the defaults.
     """
 
-    processors: int = 500
-    systems: int = 50
-    duties: int = 20
+    processors: int = measures.MOST_PROCESSORS
+    systems: int = measures.MOST_SYSTEMS
+    duties: int = measures.MOST_DUTIES
 
 
 _CAPS: Final = Caps()
@@ -150,8 +150,7 @@ class _Sheet:
     def __init__(self) -> None:
         self.families = {
             spec.name: GaugeMetricFamily(spec.name, spec.sentence, labels=spec.labels)
-            for spec in _ALL
-            if spec.where == "LedgerCollector"
+            for spec in measures.catalogue("LedgerCollector")
         }
 
     def put(self, spec: Spec, value: float, *labels: str) -> None:
@@ -205,7 +204,7 @@ def _seconds(instant: Instant) -> float:
     return instant / _SECOND
 
 
-# -- a worker ----
+# -- a worker -----------------------------------------------------------------------------------
 
 
 class WorkerMetrics:
@@ -289,7 +288,7 @@ class WorkerMetrics:
                 self.partition_lag.labels(*partition).set(behind)
 
 
-# -- the senders ----
+# -- the senders --------------------------------------------------------------------------------
 
 
 class AlertsMetrics:
@@ -321,7 +320,7 @@ class AlertsMetrics:
         """Show nothing: the backlog is one for all senders, so ``LedgerCollector`` shows it."""
 
 
-# -- serving --------------------------------------------------------------------------------------
+# -- serving ------------------------------------------------------------------------------------
 
 
 class BadAddress(ValueError):

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # ships no types
-from kafka.errors import KafkaError  # type: ignore[import-untyped]  # ships no types
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
 
 from monitor.intake import Coordinates
 from streams.connection import Connection, KafkaUnreachable

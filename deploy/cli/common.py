@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from deploy.secret import NoSecret
 from deploy.reading import BadConfig
+from deploy.secret import NoSecret
 from deploy.settings import Settings, load
 from deploy.wiring import DatabaseUnreachable, Monitor, open_monitor
 from monitor.calendars import BadCalendar
@@ -104,7 +104,7 @@ class InstantType(click.ParamType):
     name = "INSTANT"
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> Instant:
         """Return the instant, or fail with a sentence that shows the form."""
         del param, ctx

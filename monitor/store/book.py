@@ -117,7 +117,7 @@ def entries(
         yield row[-1], _fact(names, row)
 
 
-def _fact(names: Names, row: Any) -> StorageFact:
+def _fact(names: Names, row: Any) -> StorageFact:  # noqa: ANN401 - a row of schema.book
     number, processor_id, place_id, store_id, face, subject, individual, version, at, read_at, _ = (
         row
     )

@@ -52,7 +52,7 @@ def count(connection: Connection, table: Table, key: tuple[object, ...], change:
     mark = "?" if is_sqlite(connection) else "%s"
     marks = ", ".join([mark] * (len(keys) + 1))
     connection.exec_driver_sql(
-        f"INSERT INTO {table.name} ({', '.join(keys)}, {value}) VALUES ({marks}) "  # noqa: S608 - names of our own tables
+        f"INSERT INTO {table.name} ({', '.join(keys)}, {value}) VALUES ({marks}) "  # noqa: S608 - our own names
         f"ON CONFLICT ({', '.join(keys)}) DO UPDATE "
         f"SET {value} = {table.name}.{value} + excluded.{value}",
         (*key, change),
@@ -75,7 +75,7 @@ def _write(
         connection.exec_driver_sql(f"{head} VALUES ({marks}) {conflict}", list(rows))
         return
     arrays = ", ".join(f"%s::{_array(table, name)}" for name in columns)
-    statement = f"{head} SELECT * FROM unnest({arrays}) {conflict}"
+    statement = f"{head} SELECT * FROM unnest({arrays}) {conflict}"  # noqa: S608 - our own names
     connection.exec_driver_sql(statement, tuple(list(column) for column in zip(*rows, strict=True)))
 
 
@@ -91,7 +91,7 @@ def select_by_key(
 
     *within* adds the equality of a leading integer column of the table's key.
     """
-    head = f"SELECT {columns} FROM {table.name} WHERE "  # noqa: S608 - names of our own tables
+    head = f"SELECT {columns} FROM {table.name} WHERE "  # noqa: S608 - our own names
     if within is not None:
         head += f"{within[0]} = {int(within[1])} AND "
     for chunk in _chunks(keys):
@@ -101,7 +101,7 @@ def select_by_key(
         else:
             kind = _array(table, key)
             result = connection.exec_driver_sql(f"{head}{key} = ANY(%s::{kind})", (list(chunk),))
-        yield from result.cursor.fetchall() if result.cursor is not None else ()
+        yield from result.cursor.fetchall()
 
 
 def _array(table: Table, column: str) -> str:

@@ -8,7 +8,6 @@ COMMITTED, and advisory locks in one fixed order (``locks.py``).
 from __future__ import annotations
 
 import fcntl
-import os
 from pathlib import Path
 from typing import IO
 
@@ -91,8 +90,7 @@ class WorkerLock:
         path = engine.url.database
         if not is_sqlite(engine) or path in {None, "", ":memory:"}:
             return
-        self._file = Path(f"{path}.lock").open("a")
-        os.set_inheritable(self._file.fileno(), False)
+        self._file = Path(f"{path}.lock").open("a")  # noqa: SIM115 - held until release
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -120,7 +120,7 @@ class SqlKeeper:
             positions.note_ends(connection, seen)
 
     def gap(self, gap: Gap) -> None:
-        """Go on from ``gap.resume``; whoever was ever fed by the topic is unverified from now on."""
+        """Go on from ``gap.resume``; whoever the topic ever fed is unverified from now on."""
         with self._engine.begin() as connection:
             positions.apply_gap(connection, gap)
             body: dict[str, str | int | bool | None] = {
@@ -130,7 +130,9 @@ class SqlKeeper:
                 "resume": gap.resume,
             }
             notice = Notice(
-                key=key_of(Kind.GAP, gap.topic, str(gap.partition), gap.topic_id, str(gap.expected)),
+                key=key_of(
+                    Kind.GAP, gap.topic, str(gap.partition), gap.topic_id, str(gap.expected)
+                ),
                 kind=Kind.GAP,
                 severity=Severity.PAGE,
                 created_at=gap.seen_at,
@@ -179,5 +181,3 @@ def _mark_unverified(connection: Connection, number: int, gap: Gap) -> None:
         "since": gap.seen_at,
     }
     connection.execute(dialect.insert(schema.unverified).values(row).on_conflict_do_nothing())
-
-

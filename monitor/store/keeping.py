@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from monitor.duties import Duty, event_key, owed
 from monitor.facts import (
@@ -62,7 +62,7 @@ def learn_names(registry: Registry, batches: Iterable[Batch]) -> None:
             if isinstance(fact, (Enrolled, Removed)):
                 stores[fact.store.name] = fact.store
                 if fact.place is not None:
-                    scopes.add(fact.place)
+                    scopes.add((fact.place.processor, fact.place.system, fact.place.gallery))
                     tenants.add((fact.store.name, fact.place.processor))
             elif isinstance(fact, (SubjectRemoved, Purged)):
                 scopes.add((fact.processor, fact.system, fact.gallery))
@@ -70,7 +70,7 @@ def learn_names(registry: Registry, batches: Iterable[Batch]) -> None:
                 stores[fact.store.name] = fact.store
             else:
                 scopes.add((fact.processor, None, None))
-    registry.learn({tuple(scope) for scope in scopes}, stores.values(), tenants)
+    registry.learn(scopes, stores.values(), tenants)
 
 
 class Keeping:
@@ -121,9 +121,7 @@ class Keeping:
 
     # -- the ledger ------------------------------------------------------------------------
 
-    def _store(
-        self, facts: Sequence[StorageFact], processors: set[str], known_at: Instant
-    ) -> None:
+    def _store(self, facts: Sequence[StorageFact], processors: set[str], known_at: Instant) -> None:
         rules = stock_rules(self._policy.rules)
         watches = Watches(self._connection, self._names, rules, sorted(processors))
         folded, before = self._fold(facts, watches)
@@ -242,9 +240,7 @@ class Keeping:
 
     def _latch(self, duty: Duty) -> None:
         """Open the one duty of a latched rule, or move it if this event is the earlier one."""
-        held = owing.find_duty(
-            self._connection, self._names, duty.processor, [duty.rule], duty.key
-        )
+        held = owing.find_duty(self._connection, self._names, duty.processor, [duty.rule], duty.key)
         if held is None:
             owing.open_duty(self._connection, self._names, duty)
         elif duty.trigger_day < held[1].trigger_day:

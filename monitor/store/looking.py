@@ -28,9 +28,10 @@ UNCONFIRMED_AFTER: Instant = 15 * 60 * 1_000_000
 
 
 class Looking:
-    """Recounts and confirmations. *feeding* names the configured topics that feed a processor;
+    """Recounts and confirmations.
 
-    None confirms without asking where partitions are (``apply``, when all files are read).
+    *feeding* names the configured topics that feed a processor; None confirms without asking
+    where partitions are (``apply``, when all files are read).
     """
 
     def __init__(
@@ -121,9 +122,7 @@ class Looking:
     def _duty_of(
         self, connection: Connection, names: Names, reach: Reach
     ) -> tuple[int, Duty] | None:
-        family = [
-            rule.id for rule in self._policy.rules if reach.rule in {rule.id, rule.legacy_of}
-        ]
+        family = [rule.id for rule in self._policy.rules if reach.rule in {rule.id, rule.legacy_of}]
         return owing.find_duty(connection, names, reach.processor, family, str(reach.latch))
 
     def _bounded(self, connection: Connection, names: Names, reach: Reach) -> bool:

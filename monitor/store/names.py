@@ -185,8 +185,8 @@ class _Missing:
             )
         store_ids = dict(names.store_ids)
         for store in self.stores:
-            row = insert(schema.stores).values(name=store.name, ordering=int(store.order))
-            key = connection.execute(row.returning(schema.stores.c.id)).scalar_one()
+            made = insert(schema.stores).values(name=store.name, ordering=int(store.order))
+            key = connection.execute(made.returning(schema.stores.c.id)).scalar_one()
             store_ids[store.name] = key
         for store_name, processor in self.tenants:
             connection.execute(

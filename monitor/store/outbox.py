@@ -60,7 +60,10 @@ class SqlOutbox:
         """
         wanted = sorted(set(channels))
         with reading(self._engine) as connection:
-            if known_channels(connection) == wanted and connection.execute(_unowed()).first() is None:
+            if (
+                known_channels(connection) == wanted
+                and connection.execute(_unowed()).first() is None
+            ):
                 return
         with self._engine.begin() as connection:
             _make_known(connection, wanted, now)

@@ -13,8 +13,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from monitor.chain import canonical
 from monitor.duties import Decision, Duty, restated
 from monitor.facts import Instant
-from monitor.rules import Rule
 from monitor.notices import Body, Kind, Notice, Severity, body_text, key_of
+from monitor.rules import Rule
 from monitor.store import audit, schema
 from monitor.store.engine import is_sqlite
 from monitor.store.names import Names
@@ -42,7 +42,7 @@ def read_duties(
         yield row.id, _duty(names, row)
 
 
-def _duty(names: Names, row: Any) -> Duty:
+def _duty(names: Names, row: Any) -> Duty:  # noqa: ANN401 - a row of schema.duties
     deadline = Deadline(
         due_day=row.due_day,
         earliest=row.earliest,
@@ -84,9 +84,7 @@ def open_duty(connection: Connection, names: Names, duty: Duty) -> bool:
         return False
     row = {"processor_id": names.processor_ids[duty.processor], **_row(duty)}
     connection.execute(insert(_duties).values(row))
-    entry = audit.append(
-        connection, duty.opened_at, "duty.opened", duty.processor, describe(duty)
-    )
+    entry = audit.append(connection, duty.opened_at, "duty.opened", duty.processor, describe(duty))
     notify(
         connection,
         Notice(
@@ -157,9 +155,7 @@ def ask_about(
     connection: Connection, duty: Duty, found_day: str | None, known_at: Instant, why: str
 ) -> None:
     """Tell, once for each day found, that a duty's trigger day waits for a person's decision."""
-    key = key_of(
-        Kind.RESTATEMENT_WAITS, duty.processor, duty.rule, duty.key, found_day or "", why
-    )
+    key = key_of(Kind.RESTATEMENT_WAITS, duty.processor, duty.rule, duty.key, found_day or "", why)
     known = select(schema.notices.c.id).where(schema.notices.c.key == key)
     if connection.execute(known).first() is not None:
         return

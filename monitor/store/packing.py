@@ -59,15 +59,13 @@ def unpack_version(data: bytes) -> Version:
     return Version(*_VERSION.unpack(data))
 
 
-def unpack(
-    names: Names, processor: str, subject: SubjectHash, data: bytes
-) -> Iterator[Register]:
+def unpack(names: Names, processor: str, subject: SubjectHash, data: bytes) -> Iterator[Register]:
     """Yield the registers in a packed row."""
     for kind, place_id, store_id, face, major, middle, minor, at, read_at in _ENTRY.iter_unpack(
         data
     ):
         version = Version(major, middle, minor)
-        if kind == Kind.ENROLLED_UNNAMED or kind == Kind.ENROLLED_NAMED:
+        if kind <= Kind.ENROLLED_NAMED:
             face_hash = face if kind == Kind.ENROLLED_NAMED else UNNAMED
             store, place = names.store_by_id[store_id], names.place_by_id[place_id]
             yield Enrolled(store, face_hash, place, subject, version, at, read_at)

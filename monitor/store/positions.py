@@ -143,15 +143,15 @@ def apply_gap(connection: Connection, gap: Gap) -> None:
 def all_passed(
     connection: Connection, topics: Iterable[str], instant: Instant, since: Instant
 ) -> bool:
-    """Tell whether every partition of *topics* has passed *instant*, or was at its end after *since*.
+    """Tell whether all partitions of *topics* passed *instant*, or were at an end after *since*.
 
     A topic whose partitions are not known yet has passed nothing.
     """
     passed = {
         (row.topic, row.partition)
-        for row in connection.execute(select(_columns.topic, _columns.partition).where(
-            _columns.instant > instant
-        ))
+        for row in connection.execute(
+            select(_columns.topic, _columns.partition).where(_columns.instant > instant)
+        )
     }
     looked = {
         (row.topic, row.partition)
@@ -160,7 +160,8 @@ def all_passed(
     known = {row.topic: row.partitions for row in connection.execute(select(schema.topics))}
     return all(
         topic in known
-        and all((topic, number) in passed or (topic, number) in looked for number in range(known[topic]))
+        and all(
+            (topic, number) in passed or (topic, number) in looked for number in range(known[topic])
+        )
         for topic in topics
     )
-

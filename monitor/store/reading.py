@@ -6,7 +6,6 @@ one answer are of one moment.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -78,9 +77,7 @@ def status(
             for name in everyone
         ),
         rejected=rejected(connection),
-        ignored={
-            row.reason: row.records for row in connection.execute(select(schema.ignored))
-        },
+        ignored={row.reason: row.records for row in connection.execute(select(schema.ignored))},
     )
 
 
@@ -140,9 +137,7 @@ def _one(
         processor=processor,
         stock=counted,
         thresholds=tuple(thresholds),
-        unverified=tuple(
-            _reasons(connection, names, processor, topics, known, incomplete)
-        ),
+        unverified=tuple(_reasons(connection, names, processor, topics, known, incomplete)),
         recount_pending=watches.watch[processor].recount_due,
     )
 
@@ -174,4 +169,4 @@ def rejected(connection: Connection) -> dict[str, int]:
     """Return how many records are set aside, by reason."""
     table = schema.rejects
     query = select(table.c.reason, func.count()).group_by(table.c.reason).order_by(table.c.reason)
-    return dict(Counter({reason: n for reason, n in connection.execute(query)}))
+    return dict(connection.execute(query).tuples().all())

@@ -15,7 +15,6 @@ from sqlalchemy import Connection, delete, select
 from monitor.facts import (
     Enrolled,
     Linked,
-
     Purged,
     Removed,
     StorageFact,
@@ -73,13 +72,13 @@ class Working:
         rows = bulk.select_by_key(
             self._connection, columns, schema.faces, ("store_id", number), "face", faces
         )
-        for face, processor_id, subject, version, at, read_at in rows:
+        for face, processor_id, subject, packed, at, read_at in rows:
             key = (store_name, bytes(face), b"")
             if processor_id is not None:
                 owner = (self._names.processor_by_id[processor_id], bytes(subject))
                 self._owners[key] = owner
                 continue
-            version = unpack_version(version)
+            version = unpack_version(packed)
             self.ledger.slots[key] = Removed(store, key[1], None, None, version, at, read_at)
 
     def load_subjects(self, facts: Iterable[StorageFact]) -> None:
@@ -98,7 +97,7 @@ class Working:
                 wanted.add((fact.place.processor, fact.subject))
         self.load_scopes()
         self._load(wanted)
-        self._load_members(wanted | joined, bool(joined))
+        self._load_members(wanted | joined, joining=bool(joined))
 
     def load_scopes(self) -> None:
         """Read the scope removals of galleries, systems and stores."""
@@ -112,7 +111,7 @@ class Working:
             scope = (self._names.scope_owner[number], system, gallery)
             self.ledger.place_scopes[scope] = unpack_version(version)
 
-    def _load_members(self, subjects: set[SubjectKey], joining: bool) -> None:
+    def _load_members(self, subjects: set[SubjectKey], *, joining: bool) -> None:
         """Read who else is the same individual; most processors link nobody, and pay nothing."""
         linking = set(self._connection.scalars(select(schema.links.c.processor_id).distinct()))
         by_id = self._names.processor_by_id

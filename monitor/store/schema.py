@@ -2,11 +2,14 @@
 
 Registers (what is so now): ``subjects`` (one packed row per subject and processor), ``faces`` (the
 owner of each named slot), ``links``, ``removals``, ``stock``. Evidence (append-only): ``book``,
-``audit``. What is owed: ``reaches``, ``duties``, ``notices``, ``deliveries``, ``channels``. The way in:
-``positions``, ``topics``, ``ends``, ``feeds``, ``snapshots``, ``rejects``, ``ignored``, ``unverified``.
+``audit``. What is owed: ``reaches``, ``duties``, ``notices``, ``deliveries``, ``channels``. The
+way in: ``positions``, ``topics``, ``ends``, ``feeds``, ``snapshots``, ``rejects``, ``ignored``,
+``unverified``.
 """
 
 from __future__ import annotations
+
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
@@ -23,6 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.types import TypeEngine
 
 metadata = MetaData(
     naming_convention={
@@ -32,28 +36,30 @@ metadata = MetaData(
     }
 )
 
+_Kind: TypeAlias = type[TypeEngine[Any]] | TypeEngine[Any]
+
 Serial = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by INTEGER only
 
 
-def _table(name: str, *parts: Column[object] | UniqueConstraint | Index) -> Table:
+def _table(name: str, *parts: Column[Any] | UniqueConstraint | Index) -> Table:
     return Table(name, metadata, *parts)
 
 
-def _keyed(name: str, *parts: Column[object] | UniqueConstraint | Index) -> Table:
+def _keyed(name: str, *parts: Column[Any] | UniqueConstraint | Index) -> Table:
     """Make a table that SQLite keeps in the order of its key, without a second tree."""
     return Table(name, metadata, *parts, sqlite_with_rowid=False)
 
 
-def _key(name: str, kind: object) -> Column[object]:
-    return Column(name, kind, primary_key=True, autoincrement=False)  # type: ignore[call-overload,no-any-return]  # the overloads want a literal type
+def _key(name: str, kind: _Kind) -> Column[Any]:
+    return Column(name, kind, primary_key=True, autoincrement=False)
 
 
-def _must(name: str, kind: object) -> Column[object]:
-    return Column(name, kind, nullable=False)  # type: ignore[call-overload,no-any-return]  # as above
+def _must(name: str, kind: _Kind) -> Column[Any]:
+    return Column(name, kind, nullable=False)
 
 
-def _may(name: str, kind: object) -> Column[object]:
-    return Column(name, kind, nullable=True)  # type: ignore[call-overload,no-any-return]  # as above
+def _may(name: str, kind: _Kind) -> Column[Any]:
+    return Column(name, kind, nullable=True)
 
 
 meta = _keyed("meta", _key("name", Text), _must("value", Text))
@@ -151,7 +157,9 @@ audit = _table(
     _must("previous", Text),
     _must("hash", Text),
 )
-audit_head = _keyed("audit_head", _key("id", Integer), _must("seq", BigInteger), _must("hash", Text))
+audit_head = _keyed(
+    "audit_head", _key("id", Integer), _must("seq", BigInteger), _must("hash", Text)
+)
 
 # -- what is owed ----------------------------------------------------------------------------
 

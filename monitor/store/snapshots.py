@@ -54,23 +54,22 @@ def note_signs(connection: Connection, batches: Sequence[Batch]) -> None:
 
 
 def _adds(known: dict[tuple[str, str], Known], signs: Sequence[tuple[str, SnapshotSign]]) -> bool:
-    for topic, sign in signs:
-        one = known.get((sign.connector, topic))
-        if one is None:
+    return any(_news(known, topic, sign) for topic, sign in signs)
+
+
+def _news(known: dict[tuple[str, str], Known], topic: str, sign: SnapshotSign) -> bool:
+    one = known.get((sign.connector, topic))
+    if one is None:
+        return True
+    if sign.row:
+        until = one.incremental_until if sign.incremental else one.row_until
+        if sign.at > (until or 0):
             return True
-        if sign.row and sign.incremental:
-            if sign.at > (one.incremental_until or 0):
-                return True
-        elif sign.row and sign.at > (one.row_until or 0):
-            return True
-        whole = known.get((sign.connector, WHOLE))
-        if sign.ends_all and (whole is None or sign.at > (whole.ended_at or 0) + _MINUTE):
-            return True
-        if sign.ends_table and sign.at > (one.ended_at or 0) + _MINUTE:
-            return True
-        if (sign.ends_table or sign.ends_all) and topic in unfinished(known):
-            return True
-    return False
+    whole = known.get((sign.connector, WHOLE), Known())
+    if sign.ends_all and sign.at > (whole.ended_at or 0) + _MINUTE:
+        return True
+    ends = sign.ends_table or sign.ends_all
+    return ends and (sign.at > (one.ended_at or 0) + _MINUTE or topic in unfinished(known))
 
 
 def _fold(known: Known, sign: SnapshotSign, *, ends: bool) -> None:

@@ -122,4 +122,3 @@ def _add_up(total: Stock, ledger: Ledger, processor: str) -> None:
     total.research += stock.research
     for system, individuals in stock.systems.items():
         total.systems[system] = total.systems.get(system, 0) + individuals
-

@@ -1,4 +1,4 @@
-"""``facetally verify``: are the registers the fold of the book, and is the chain whole?
+"""Behind ``facetally verify``: the registers against the book, and the chain link by link.
 
 Reads only, within one consistent view of the database, so it can run beside workers.
 """
@@ -122,5 +122,3 @@ def _same(check: str, have: str, want: str) -> Finding:
     return Finding(
         check=check, holds=holds, detail=have if holds else f"kept {have}, book says {want}"
     )
-
-

@@ -82,17 +82,13 @@ class Watches:
     def _read(self, ids: list[int]) -> None:
         by_id = self._names.processor_by_id
         watches, reaches = schema.watches, schema.reaches
-        for row in self._connection.execute(
-            select(watches).where(watches.c.processor_id.in_(ids))
-        ):
+        for row in self._connection.execute(select(watches).where(watches.c.processor_id.in_(ids))):
             name = by_id[row.processor_id]
             self.watch[name] = Watch(
                 last_at=row.last_at, peak=row.peak, recount_due=row.recount_due
             )
             self.since[name] = Since(first_at=row.since_first_at, raising=row.since_raising)
-        for row in self._connection.execute(
-            select(reaches).where(reaches.c.processor_id.in_(ids))
-        ):
+        for row in self._connection.execute(select(reaches).where(reaches.c.processor_id.in_(ids))):
             name = by_id[row.processor_id]
             self.reaches.setdefault(name, {})[row.rule] = Reach(
                 processor=name,
@@ -152,7 +148,14 @@ class Watches:
             self._connection,
             schema.watches,
             [
-                (ids[n], w.last_at, w.peak, w.recount_due, self.since[n].first_at, self.since[n].raising)
+                (
+                    ids[n],
+                    w.last_at,
+                    w.peak,
+                    w.recount_due,
+                    self.since[n].first_at,
+                    self.since[n].raising,
+                )
                 for n, w in sorted(self.watch.items())
             ],
         )

@@ -62,7 +62,9 @@ class SqlDesk(SqlOutbox):
     def audited(self) -> list[tuple[str, str | None, str]]:
         with reading(self.engine) as connection:
             assert audit.broken_at(connection) is None
-            return [(entry.kind, entry.processor, entry.body) for entry in audit.entries(connection)]
+            return [
+                (entry.kind, entry.processor, entry.body) for entry in audit.entries(connection)
+            ]
 
 
 class AsGiven(SqlDesk):

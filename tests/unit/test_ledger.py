@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 
 from monitor.facts import Enrolled, StorageFact
-from monitor.ledger import Standing
+from monitor.ledger import Standing, slot_of
 from tests.builders import (
     ACME,
     ANN,
@@ -24,7 +24,6 @@ from tests.builders import (
     PAY,
     RIGHT,
     SHARED,
-    TABLE,
     enrolled,
     face_removed,
     folded,
@@ -347,7 +346,7 @@ def test_a_key_change_at_one_position_moves_the_row() -> None:
     ledger = folded(*facts)
 
     assert individuals(ACME, *facts) == 1
-    assert not ledger.owned[ACME, ANN].keys() & {(TABLE.name, LEFT, b"")}
+    assert ledger.owned[ACME, ANN].keys() == {slot_of(facts[2])}
 
 
 def test_a_snapshot_row_with_a_late_clock_does_not_beat_the_deletion_after_it() -> None:
