@@ -125,7 +125,8 @@ DUTY_PROVISIONAL = _ledger(
 )
 LEFT_OUT_DUTIES = _ledger(
     "duties_left_out",
-    f"Owed duties of the processor beyond the {MOST_DUTIES} that are due first, without series of their own.",
+    f"Owed duties of the processor beyond the {MOST_DUTIES} that are due first, which have no "
+    "series of their own.",
     "processor",
 )
 REJECTED = _ledger(

@@ -12,7 +12,7 @@ from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 from prometheus_client import (
@@ -235,12 +235,12 @@ class WorkerMetrics:
         self._shown: set[Partition] = set()
 
     def offered(self, batches: Sequence[Batch]) -> None:
-        """These are about to be kept, for the first time or again."""
+        """Count what is about to be kept, for the first time or again."""
         for batch in batches:
             self.records_read.labels(batch.topic).inc(batch.records)
 
     def stored(self, batches: Sequence[Batch]) -> None:
-        """These have been kept."""
+        """Count what has been kept."""
         for batch in batches:
             self.batches_kept.labels(batch.topic).inc()
             self.records_kept.labels(batch.topic).inc(batch.records)
@@ -268,7 +268,7 @@ class WorkerMetrics:
         self.retries.labels(doing.replace(" ", "_")).inc()
 
     def held(self, partition: Partition, error: Exception) -> None:  # noqa: ARG002 - as above
-        """A partition is stopped until a person has mended its cause."""
+        """Show a partition as stopped, until it goes on or is another worker's."""
         with self._lock:
             self._shown.add(partition)
             self.partition_held.labels(*partition).set(1)
@@ -330,7 +330,7 @@ class BadAddress(ValueError):
 def new_registry() -> CollectorRegistry:
     """Return a registry that has ``process_*`` (CPU, memory, open files) of this process."""
     # They double the series to say what Prometheus finds out by itself.
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the client ships no types for it
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     return registry
@@ -354,12 +354,8 @@ def serve(registry: CollectorRegistry, address: str) -> tuple[str, int]:
 
 
 def _counter(spec: Spec, registry: CollectorRegistry) -> Counter:
-    return _made(Counter, spec, registry)
+    return Counter(spec.name, spec.sentence, spec.labels, registry=registry)
 
 
 def _gauge(spec: Spec, registry: CollectorRegistry) -> Gauge:
-    return _made(Gauge, spec, registry)
-
-
-def _made(kind: Any, spec: Spec, registry: CollectorRegistry) -> Any:
-    return kind(spec.name, spec.sentence, spec.labels, registry=registry)
+    return Gauge(spec.name, spec.sentence, spec.labels, registry=registry)

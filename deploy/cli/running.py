@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +14,8 @@ import click
 
 from deploy.channels import open_channel
 from deploy.cli.common import config_option, fail, monitor_of, settings_of
-from deploy.observing import Observed, serve_alerts_metrics, serve_worker_metrics
+from deploy.instance import instance_of
+from deploy.observing import Counted, Observed, serve_alerts_metrics, serve_worker_metrics
 from deploy.wiring import Monitor, clock
 from monitor.store.engine import WorkerLock
 from monitor.store.outbox import SqlOutbox
@@ -36,15 +36,16 @@ def worker_command(config: str | None) -> None:
     try:
         keeper = monitor.keeper(clock())
         metrics = serve_worker_metrics(settings.metrics_address)
-        sys.exit(run_worker(worker_settings(monitor, metrics), keeper, on_ready=_ready))
+        with instance_of(settings.group, settings.instance_id) as instance:
+            how = worker_settings(monitor, Observed(metrics), instance)
+            sys.exit(run_worker(how, Counted(keeper, metrics), on_ready=_ready))
     finally:
         lock.release()
 
 
-def worker_settings(monitor: Monitor, observer: Observed) -> WorkerSettings:
-    """Return how a worker reads, by the settings."""
+def worker_settings(monitor: Monitor, observer: Observed, instance: str) -> WorkerSettings:
+    """Return how a worker reads, by the settings; *instance* is its name in the group."""
     settings = monitor.settings
-    instance = settings.instance_id or f"{socket.gethostname()}-{settings.group}"
     return WorkerSettings(
         bootstrap_servers=settings.bootstrap_servers,
         group=settings.group,

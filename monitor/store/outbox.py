@@ -14,7 +14,11 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Engine,
+    FromClause,
+    Row,
     Select,
+    Table,
+    Update,
     and_,
     case,
     exists,
@@ -82,7 +86,7 @@ class SqlOutbox:
                 return Claim(_notice(found), channel, found.attempts + 1)
             # Another caller came first: look for the next one.
 
-    def _take(self, found: Any, channel: str, until: Instant) -> bool:
+    def _take(self, found: Row[Any], channel: str, until: Instant) -> bool:
         unchanged = (
             _d.notice_id == found.id,
             _d.channel == channel,
@@ -171,7 +175,7 @@ def read_waiting(connection: Connection) -> list[Waiting]:
     ]
 
 
-def _known_deliveries() -> Any:
+def _known_deliveries() -> FromClause:
     joined = schema.deliveries.join(schema.notices, _n.id == _d.notice_id)
     return joined.join(schema.channels, and_(_c.channel == _d.channel, _c.active))
 
@@ -187,7 +191,7 @@ def _due(channel: str, now: Instant) -> Select[Any]:
 
 
 def _unowed() -> Select[Any]:
-    """What known channels should be owed and are not, in the columns of a new delivery."""
+    """Select what known channels should be owed and are not, as new deliveries."""
     owed = schema.deliveries.alias().c
     any_channel = schema.deliveries.alias().c
     delivered = exists().where(any_channel.notice_id == _n.id, any_channel.sent_at.is_not(None))
@@ -213,27 +217,26 @@ def _make_known(connection: Connection, wanted: Sequence[str], now: Instant) -> 
             _insert(connection, schema.channels).values(row).on_conflict_do_nothing()
         )
     locked = select(schema.channels).order_by(_c.channel).with_for_update()
-    for row in connection.execute(locked).all():
-        active = row.channel in wanted
-        if row.active != active:
-            change = update(schema.channels).where(_c.channel == row.channel)
+    for held in connection.execute(locked).all():
+        active = held.channel in wanted
+        if held.active != active:
+            change = update(schema.channels).where(_c.channel == held.channel)
             connection.execute(change.values(active=active))
 
 
-def _insert(connection: Connection, table: Any) -> Any:
-    dialect = sqlite if is_sqlite(connection) else postgresql
-    return dialect.insert(table)
+def _insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    return sqlite.insert(table) if is_sqlite(connection) else postgresql.insert(table)
 
 
-def _of(claim: Claim) -> Any:
-    """An update of the delivery that *claim* is about, as long as it is not marked."""
+def _of(claim: Claim) -> Update:
+    """Return an update of the delivery that *claim* is about, unless that is marked."""
     number = select(_n.id).where(_n.key == claim.notice.key).scalar_subquery()
     return update(schema.deliveries).where(
         _d.notice_id == number, _d.channel == claim.channel, _d.sent_at.is_(None)
     )
 
 
-def _notice(row: Any) -> Notice:
+def _notice(row: Row[Any]) -> Notice:
     return Notice(
         key=row.key,
         kind=Kind(row.kind),

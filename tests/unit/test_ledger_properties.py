@@ -14,7 +14,7 @@ from random import Random
 from typing import TypeAlias
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from monitor.digest import combine, digest, link_register, registers, slot_register
@@ -43,6 +43,7 @@ DRAWN = settings(
     derandomize=False,
     database=None,
     print_blob=True,
+    phases=[Phase.generate, Phase.shrink],  # explaining a failure takes a minute
     suppress_health_check=[HealthCheck.too_slow],
 )
 Claim: TypeAlias = Callable[[Sequence[StorageFact], Random], bool]

@@ -1,0 +1,127 @@
+"""What the processes show of themselves: the log, and metrics on a port of their own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry
+
+from deploy.reading import BadConfig
+from deploy.wiring import Monitor, clock
+from monitor.facts import Instant
+from monitor.intake import Batch, EndSeen, Gap, Keeper, StoredPosition, TopicSeen
+from monitor.metrics import (
+    AlertsMetrics,
+    BadAddress,
+    LedgerCollector,
+    WorkerMetrics,
+    new_registry,
+    serve,
+)
+from monitor.store import gauges
+from streams.telling import Logged, Partition
+
+log = logging.getLogger("facetally")
+
+
+class Observed(Logged):
+    """Tells the log and the metrics what a worker does (``streams.telling.Observer``)."""
+
+    def __init__(self, metrics: WorkerMetrics) -> None:
+        self.metrics = metrics
+
+    def kept(self, records: int, microseconds: int) -> None:
+        """One transaction kept so many records in so much time."""
+        super().kept(records, microseconds)
+        self.metrics.kept(records, microseconds)
+
+    def retrying(self, doing: str, error: Exception) -> None:
+        """Something failed and is tried again."""
+        super().retrying(doing, error)
+        self.metrics.retrying(doing, error)
+
+    def held(self, partition: Partition, error: Exception) -> None:
+        """Say that a partition is stopped, and needs a person."""
+        super().held(partition, error)
+        self.metrics.held(partition, error)
+
+    def position_moved(self, partitions: Sequence[Partition]) -> None:
+        """Another worker had kept these already."""
+        super().position_moved(partitions)
+        self.metrics.position_moved(partitions)
+
+    def lag(self, records: Mapping[Partition, int]) -> None:
+        """Tell how many offsets each owned partition is behind its end."""
+        super().lag(records)
+        self.metrics.lag(records)
+
+
+class Counted:
+    """A ``Keeper`` that counts what goes through it to another one."""
+
+    def __init__(self, keeper: Keeper, metrics: WorkerMetrics) -> None:
+        self._keeper, self._metrics = keeper, metrics
+
+    def keep(self, batches: Sequence[Batch]) -> None:
+        """Keep, and count before and after."""
+        self._metrics.offered(batches)
+        self._keeper.keep(batches)
+        self._metrics.stored(batches)
+
+    def positions(
+        self, partitions: Iterable[tuple[str, int]]
+    ) -> Mapping[tuple[str, int], StoredPosition]:
+        """Return the stored positions."""
+        return self._keeper.positions(partitions)
+
+    def topics(self, seen: Sequence[TopicSeen]) -> None:
+        """Note the configured topics."""
+        self._keeper.topics(seen)
+
+    def ends(self, seen: Sequence[EndSeen]) -> None:
+        """Note that reading had got to these ends."""
+        self._keeper.ends(seen)
+
+    def gap(self, gap: Gap) -> None:
+        """Go on behind a gap."""
+        self._keeper.gap(gap)
+
+    def tick(self, now: Instant) -> None:
+        """Do what is due."""
+        self._keeper.tick(now)
+
+
+def serve_worker_metrics(address: str) -> WorkerMetrics:
+    """Serve a worker's metrics on *address*. Raises BadConfig if it cannot be taken."""
+    registry = new_registry()
+    metrics = WorkerMetrics(registry)
+    _serve(registry, address)
+    return metrics
+
+
+def serve_alerts_metrics(monitor: Monitor) -> AlertsMetrics:
+    """Serve the senders' metrics and the gauges of the ledger, which no other process exports."""
+    registry = new_registry()
+    metrics = AlertsMetrics(registry)
+    settings = monitor.settings
+
+    def read() -> gauges.Gauges:
+        return gauges.read(monitor.engine, settings.rules, settings.incomplete_topics())
+
+    registry.register(LedgerCollector(read, monitor.calendar, clock))
+    _serve(registry, settings.metrics_address)
+    return metrics
+
+
+def _serve(registry: CollectorRegistry, address: str) -> None:
+    try:
+        host, port = serve(registry, address)
+    except BadAddress as exc:
+        raise BadConfig(f"metrics_address: {exc}") from None
+    except OSError as exc:
+        raise BadConfig(
+            f"metrics_address: {address} cannot be taken ({exc.strerror}); each process needs its "
+            "own, and port 0 takes a free one"
+        ) from None
+    log.info("metrics on http://%s:%d/metrics", host, port)
