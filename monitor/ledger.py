@@ -30,8 +30,8 @@ from monitor.facts import (
     Version,
 )
 
-SlotKey: TypeAlias = tuple[str, FaceHash, SubjectHash]
-"""Store name and face; for the unnamed slot an empty face and the subject."""
+SlotKey: TypeAlias = tuple[str, FaceHash, SubjectHash, Place | None]
+"""Store name and face; for an unnamed slot an empty face, the subject and the gallery."""
 
 SubjectKey: TypeAlias = tuple[str, SubjectHash]
 """A processor's subject, or individual."""
@@ -58,7 +58,9 @@ NOWHERE = Standing(operation=False, research=False, systems=frozenset())
 
 def slot_of(fact: Assignment) -> SlotKey:
     """Return the register that *fact* is about."""
-    return (fact.store.name, fact.face, b"" if fact.face else (fact.subject or b""))
+    if fact.face:
+        return (fact.store.name, fact.face, b"", None)
+    return (fact.store.name, fact.face, fact.subject or b"", fact.place)
 
 
 def precedence(fact: Assignment) -> tuple[Version, int, bytes, tuple[str, ...], int, int]:

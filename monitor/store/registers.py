@@ -22,7 +22,7 @@ from monitor.facts import (
     SubjectRemoved,
     Truncated,
 )
-from monitor.ledger import Ledger, SlotKey, SubjectKey
+from monitor.ledger import Ledger, SlotKey, SubjectKey, slot_of
 from monitor.marks import Marks
 from monitor.store import bulk, schema
 from monitor.store.names import Names
@@ -73,7 +73,7 @@ class Working:
             self._connection, columns, schema.faces, ("store_id", number), "face", faces
         )
         for face, processor_id, subject, packed, at, read_at in rows:
-            key = (store_name, bytes(face), b"")
+            key = (store_name, bytes(face), b"", None)
             if processor_id is not None:
                 owner = (self._names.processor_by_id[processor_id], bytes(subject))
                 self._owners[key] = owner
@@ -225,7 +225,7 @@ def load_row(
             ledger.links[key] = register
             ledger.join(register)
         else:
-            slot = (register.store.name, register.face, b"" if register.face else subject)
+            slot = slot_of(register)
             ledger.slots[slot] = register
             ledger.owned.setdefault(key, {})[slot] = register
     ledger.touch(key)

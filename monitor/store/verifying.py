@@ -74,7 +74,7 @@ def _load_faces(connection: Connection, names: Names, ledger: Ledger) -> None:
         version = unpack_version(bytes(row.version))
         face = bytes(row.face)
         fact = Removed(store, face, None, None, version, row.at, row.read_at)
-        ledger.slots[store.name, face, b""] = fact
+        ledger.slots[store.name, face, b"", None] = fact
 
 
 def _links(connection: Connection, names: Names) -> str:
