@@ -109,8 +109,9 @@ DUTY_DUE = _ledger(
     "rule",
     "duty",
 )
+# promtool knows no working days: anything called "days" it wants in seconds.
 DUTY_LEFT = _ledger(
-    "duty_working_days_left",
+    "duty_workdays_left",
     "Working days after today up to the last day to act: 0 on that day, negative once it is over.",
     "processor",
     "rule",

@@ -55,17 +55,23 @@ class SqlKeeper:
         """Keep all of *batches* in one transaction, or nothing of them."""
         learn_names(self._registry, batches)
         try:
-            with self._engine.begin() as connection:
-                Keeping(connection, self._registry.names, self._policy).keep(batches)
-        except UnknownNumber:
-            self._registry.reload()
-            raise
+            self._keep(batches)
         except TooManyRejects as stopped:
             self._page(Kind.PARTITION_STOPPED, str(stopped), batches)
             raise
         except LogWentBack as stopped:
             self._page(Kind.LOG_WENT_BACK, str(stopped), batches)
             raise
+
+    def _keep(self, batches: Sequence[Batch]) -> None:
+        while True:
+            try:
+                with self._engine.begin() as connection:
+                    Keeping(connection, self._registry.names, self._policy).keep(batches)
+            except UnknownNumber:
+                self._registry.reload()  # another worker has given out numbers meanwhile
+            else:
+                return
 
     def keep_replayed(self, batches: Sequence[Batch], settled: Iterable[Coordinates]) -> None:
         """Keep records that were rejects, and take those that are none any more off the list.

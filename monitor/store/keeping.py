@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from monitor.duties import Duty, event_key, owed
 from monitor.facts import (
@@ -34,8 +34,9 @@ from monitor.limits import RejectLimit
 from monitor.marks import Marks
 from monitor.rules import CHANGED, TERMINATED, Rule, event_rules, stock_rules
 from monitor.store import book, bulk, owing, positions, schema, stock
+from monitor.store.engine import is_sqlite
 from monitor.store.locks import lock_processors, lock_stores
-from monitor.store.names import Names, Registry, Scope
+from monitor.store.names import Names, Registry, Scope, UnknownNumber
 from monitor.store.registers import Working
 from monitor.store.snapshots import note_signs
 from monitor.store.watches import Watches
@@ -104,6 +105,7 @@ class Keeping:
         wide = {f.store.name for f in facts if isinstance(f, Truncated)}
         wide |= {f.store.name for f in facts if isinstance(f, (Enrolled, Removed)) and f.face}
         lock_stores(self._connection, (names.store_ids[name] for name in wide))
+        self._check_tenants(wide)
         self._working = Working(self._connection, names, self._marks)
         storage = [f for f in facts if not isinstance(f, (Terminated, Changed))]
         processors = self._working.load_faces(storage)
@@ -118,6 +120,18 @@ class Keeping:
             processors.update(self._tenants.get(name, ()))
         lock_processors(self._connection, (names.processor_ids[name] for name in processors))
         return processors
+
+    def _check_tenants(self, wide: Iterable[str]) -> None:
+        """Raise UnknownNumber if another worker has brought new tenants into a locked store."""
+        if is_sqlite(self._connection):
+            return
+        names, table = self._names, schema.tenants
+        ids = [names.store_ids[name] for name in wide]
+        query = select(table).where(table.c.store_id.in_(ids))
+        for store_id, processor_id in self._connection.execute(query):
+            tenant = (names.store_by_id[store_id].name, names.processor_by_id[processor_id])
+            if tenant not in names.tenants:
+                raise UnknownNumber(processor_id)
 
     # -- the ledger ------------------------------------------------------------------------
 

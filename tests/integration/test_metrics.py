@@ -283,7 +283,7 @@ def test_a_duty_is_due_at_the_early_end_while_provisional(engine: Engine) -> Non
     assert found["duties"]["beta", "frt.cancel", "overdue"] == 0
     assert found["duty_provisional"][key] == 1
     assert found["duty_due_timestamp_seconds"][key] == 1_798_819_200  # 2027-01-02 00:00 in Beijing
-    assert found["duty_working_days_left"][key] == 30
+    assert found["duty_workdays_left"][key] == 30
     assert found["calendar_last_day_timestamp_seconds"] == {(): 1_798_732_800}
 
 
@@ -293,7 +293,7 @@ def test_status_and_days_left_follow_the_clock(engine: Engine) -> None:
 
     assert found["duties"]["beta", "frt.cancel", "open"] == 0
     assert found["duties"]["beta", "frt.cancel", "overdue"] == 1
-    assert found["duty_working_days_left"]["beta", "frt.cancel", "1"] < 0
+    assert found["duty_workdays_left"]["beta", "frt.cancel", "1"] < 0
 
 
 @pytest.mark.usefixtures("keeper")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -10,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Connection, Engine, delete, event, select, update
 
 from monitor.duties import Duty
 from monitor.facts import Instant
 from monitor.marks import Marks
-from monitor.notices import Delivery, Kind, Notice, OpenDuty, key_of
+from monitor.notices import Claim, Delivery, Kind, Notice, OpenDuty, key_of
 from monitor.store import audit, owing, schema
 from monitor.store.engine import open_engine, reading
 from monitor.store.names import Registry
@@ -192,6 +193,25 @@ def test_a_sender_that_died_leaves_a_failing_notice(sql: SqlDesk) -> None:
     claim_of(sql, NOW + LEASE)
 
     assert (leased, sql.waiting()[0].failing) == (0, 1)
+
+
+def test_who_looks_first_and_takes_later_gets_nothing(sql: SqlDesk, url: str) -> None:
+    sql.ensure(["log"], NOW)
+    sql.put(notice("a"))
+    quicker = open_engine(url)
+    connections = itertools.count(1)
+    theirs: list[Claim | None] = []
+
+    @event.listens_for(sql.engine, "engine_connect")
+    def between(_: Connection) -> None:
+        if next(connections) == 2:  # the first looks, the second takes
+            theirs.append(SqlOutbox(quicker).claim("log", NOW, LEASE))
+
+    ours = sql.claim("log", NOW, LEASE)
+    quicker.dispose()
+
+    assert theirs == [Claim(notice("a"), "log", 1)]
+    assert ours is None
 
 
 def test_ensuring_what_is_so_waits_for_no_writer(sql: SqlDesk, engine: Engine) -> None:
