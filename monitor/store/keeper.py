@@ -150,6 +150,13 @@ class SqlKeeper:
 
     def tick(self, now: Instant) -> None:
         """Look back where that is due (resting between), and confirm what can be confirmed."""
+        try:
+            self._tick(now)
+        except UnknownNumber:
+            self._registry.reload()  # of a processor that another worker brought
+            self._tick(now)
+
+    def _tick(self, now: Instant) -> None:
         names = self._registry.names
         started = time.monotonic()
         if started >= self._look_again:

@@ -112,11 +112,12 @@ class Looking:
     def _found(
         self, connection: Connection, names: Names, reach: Reach, now: Instant
     ) -> owing.Found:
+        bounded = self._bounded(connection, names, reach)
         return owing.Found(
             trigger_at=reach.trigger_at,
             known_at=now,
-            proof=_proof(reach, now),
-            not_later_than=self._bounded(connection, names, reach),
+            proof=_proof(reach, now) | {"not_later_than": bounded},
+            not_later_than=bounded,
         )
 
     def _duty_of(
