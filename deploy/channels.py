@@ -50,7 +50,7 @@ def _alertmanager(table: Table, here: Path) -> AlertmanagerSettings:
         url=table.required("url"),
         timeout_s=table.number("timeout_s", 10.0, least=0.0),
         authorization=table.secret("authorization", here),
-        ca_file=_file(table.optional("ca_file"), here),
+        ca_file=table.file("ca_file", here),
         proxy=table.optional("proxy"),
         every_s=table.whole("every_s", 60, least=1),
         life_s=table.whole("life_s", 300, least=1),
@@ -68,19 +68,22 @@ def _webhook(table: Table, here: Path) -> WebhookSettings:
         url=table.required("url"),
         timeout_s=table.number("timeout_s", 10.0, least=0.0),
         authorization=table.secret("authorization", here),
-        ca_file=_file(table.optional("ca_file"), here),
+        ca_file=table.file("ca_file", here),
         proxy=table.optional("proxy"),
         secret=secret,
         previous_secret=table.secret("previous_secret", here),
     )
 
 
-def _file(text: str | None, here: Path) -> Path | None:
-    return None if text is None else here / text
-
-
 def open_channel(settings: ChannelSettings) -> Channel:
-    """Return the channel that *settings* describe."""
+    """Return the channel that *settings* describe. Raises BadConfig for a file it cannot use."""
+    try:
+        return _open(settings)
+    except BadSettings as exc:
+        raise BadConfig(f"channel {settings.name}: {exc}") from None
+
+
+def _open(settings: ChannelSettings) -> Channel:
     if isinstance(settings, AlertmanagerSettings):
         return Alertmanager(settings)
     if isinstance(settings, WebhookSettings):

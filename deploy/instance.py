@@ -34,7 +34,11 @@ def instance_of(group: str, given: str | None = None) -> Iterator[str]:
     tag = hashlib.blake2b(group.encode(), digest_size=8).hexdigest()
     for number in range(_MOST):
         path = Path(tempfile.gettempdir()) / f"facetally-{tag}-{number}.lock"
-        with path.open("a") as held:
+        try:
+            file = path.open("a")
+        except PermissionError:  # another user's, whose worker may have the name
+            continue
+        with file as held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -13,7 +13,8 @@ class BadConfig(ValueError):
 class Table:
     """A table of the settings. Keys are taken one by one; ``finish`` refuses those left over.
 
-    Only the root table has an *environ*: there ``PREFIX + KEY`` overrides the scalar ``key``.
+    Only the root table has an *environ*: there ``PREFIX + KEY`` overrides the scalar ``key``, also
+    where the file does not have it. An empty variable is none, as compose files leave them.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Table:
         if value is None:
             return default
         if not isinstance(value, str) or not value.isprintable():
-            raise BadConfig(f"{self._name(key)}: must be a text")
+            raise BadConfig(f"{self._name(key)}: must be a text, one line in quotes")
         return value
 
     def required(self, key: str) -> str:
@@ -66,16 +67,25 @@ class Table:
         if file is None:
             return value
         try:
-            return (here / file).read_text(encoding="utf-8").strip()
+            return (here / file).read_text(encoding="utf-8").strip() or None
         except (OSError, UnicodeDecodeError):
-            raise BadConfig(f"{self._name(key)}_file: cannot be read") from None
+            raise BadConfig(f"{self._name(key)}_file: cannot be read as a text") from None
+
+    def file(self, key: str, here: Path) -> Path | None:
+        """Take the path of a file that must be there, or None."""
+        text = self.optional(key)
+        if text is None:
+            return None
+        if not (here / text).is_file():
+            raise BadConfig(f"{self._name(key)}: there is no file {here / text}")
+        return here / text
 
     def texts(self, key: str) -> list[str] | None:
         """Take a list of texts, or None."""
         value = self._take(key)
         if value is None:
             return None
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
             raise BadConfig(f"{self._name(key)}: must be a list of texts")
         return value
 
@@ -89,8 +99,8 @@ class Table:
         value = self._take(key)
         if value is None:
             return None
-        if isinstance(value, str) and value.isdecimal():
-            value = int(value)
+        if self._overridden(key) and str(value).isdecimal():
+            value = int(str(value))
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise BadConfig(f"{self._name(key)}: must be a whole number of at least {least}")
         return value
@@ -101,10 +111,11 @@ class Table:
         if value is None:
             return default
         try:
-            number = float(value) if isinstance(value, (int, float, str)) else float("nan")
+            readable = isinstance(value, (int, float)) or self._overridden(key)
+            number = float(str(value)) if readable else float("nan")
         except ValueError:
             number = float("nan")
-        if isinstance(value, bool) or not least <= number < float("inf"):
+        if not least <= number < float("inf"):
             raise BadConfig(f"{self._name(key)}: must be a number of at least {least}")
         return number
 
@@ -119,7 +130,7 @@ class Table:
 
     def table(self, key: str) -> Table | None:
         """Take a table, or None."""
-        value = self._take(key)
+        value = self._take_tables(key)
         if value is None:
             return None
         if not isinstance(value, dict):
@@ -128,7 +139,7 @@ class Table:
 
     def tables(self, key: str) -> list[Table]:
         """Take an array of tables."""
-        value = self._take(key)
+        value = self._take_tables(key)
         if value is None:
             return []
         if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
@@ -152,10 +163,17 @@ class Table:
 
     def _take(self, key: str) -> object:
         self._taken.add(key)
-        override = self._environ.get(self._prefix + key.upper()) if self._prefix else None
-        if override is not None and not isinstance(self._found.get(key), (dict, list)):
-            return override
+        return self._overridden(key) or self._found.get(key)
+
+    def _take_tables(self, key: str) -> object:
+        """Take what no variable can hold; one that tries is refused and not passed over."""
+        self._taken.add(key)
+        if self._overridden(key):
+            raise BadConfig(f"{self._prefix}{key.upper()}: only the settings file can hold {key}")
         return self._found.get(key)
+
+    def _overridden(self, key: str) -> str | None:
+        return self._environ.get(self._prefix + key.upper()) if self._prefix else None
 
     def _name(self, key: str) -> str:
         return f"{self.at}.{key}" if self.at else key

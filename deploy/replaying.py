@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import select
-
 from deploy.wiring import Monitor
 from monitor.facts import Instant
 from monitor.intake import Batch, Coordinates
-from monitor.store import schema
+from monitor.store import listing
 from monitor.store.engine import WorkerLock, reading
 from streams.admin import Admin
 from streams.connection import Connection
@@ -28,13 +26,6 @@ class Replayed:
     replayed: int = 0
     still: int = 0
     gone: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Rejected:
-    source: str
-    topic_id: str | None
-    read_at: Instant
 
 
 def replay(monitor: Monitor, clock: Callable[[], Instant]) -> Replayed:
@@ -82,20 +73,13 @@ def replay(monitor: Monitor, clock: Callable[[], Instant]) -> Replayed:
         lock.release()
 
 
-def _rejected(monitor: Monitor) -> dict[Coordinates, _Rejected]:
-    table = schema.rejects
+def _rejected(monitor: Monitor) -> dict[Coordinates, listing.Rejected]:
     with reading(monitor.engine) as connection:
-        rows = connection.execute(select(table).where(table.c.topic_id.is_not(None)))
-        return {
-            Coordinates(row.topic, row.partition, row.offset): _Rejected(
-                row.source, row.topic_id, row.read_at
-            )
-            for row in rows
-        }
+        return {one.where: one for one in listing.rejects(connection, of_kafka=True)}
 
 
 def _decoded(
-    monitor: Monitor, adapters: dict[str, Adapter], rejected: _Rejected, record: Record
+    monitor: Monitor, adapters: dict[str, Adapter], rejected: listing.Rejected, record: Record
 ) -> Batch | None:
     """Decode with the source that the topic has now; None if it is not configured any more."""
     source = next(

@@ -17,6 +17,10 @@ class NoSecret(RuntimeError):
     """There is no secret to read; the message says where it was looked for."""
 
 
+class UnreadableSecret(NoSecret):
+    """The file of the secret is there and cannot be read: that is no reason to make another."""
+
+
 def read_secret(file: Path, environ: Mapping[str, str] = os.environ) -> str:
     """Return the secret from ``FACETALLY_SECRET``, else from *file*.
 
@@ -33,7 +37,9 @@ def read_secret(file: Path, environ: Mapping[str, str] = os.environ) -> str:
             "'facetally db upgrade' makes one for a new database"
         ) from None
     except (OSError, UnicodeDecodeError):
-        raise NoSecret(f"the secret file {file} cannot be read") from None
+        raise UnreadableSecret(
+            f"the secret file {file} cannot be read: check its owner and mode (600)"
+        ) from None
 
 
 def _checked(secret: str, where: str) -> str:
@@ -54,6 +60,8 @@ def secret_for(
     """
     try:
         return read_secret(file, environ), False
+    except UnreadableSecret:
+        raise
     except NoSecret as missing:
         if fingerprint is not None:
             raise WrongDatabase(

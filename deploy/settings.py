@@ -8,10 +8,15 @@ threshold that is not watched. Relative paths are relative to the settings file.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from alerts.channel import BadSettings
 from deploy.channels import ChannelSettings, read_channels
@@ -25,6 +30,7 @@ from streams.connection import Sasl, Tls
 DEFAULT_FILE = "facetally.toml"
 _PREFIX = "FACETALLY_"
 _SECOND = 1_000_000
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,26 +118,27 @@ def parse(found: Mapping[str, object], path: Path | None, environ: Mapping[str, 
     here = path.parent if path is not None else Path()
     root = Table(found, "", environ=environ, prefix=_PREFIX)
     sources = _sources(root)
+    tls = _tls(root.table("tls"), here)
     settings = Settings(
         path=path,
-        database_url=_relative_url(root.text("database_url", "sqlite:///facetally.db"), here),
+        database_url=_database_url(root.text("database_url", "sqlite:///facetally.db"), here),
         secret_file=here / root.text("secret_file", "facetally.secret"),
         bootstrap_servers=root.text("bootstrap_servers", "127.0.0.1:9092"),
         group=root.text("group", "facetally"),
         instance_id=root.optional("instance_id"),
         session_timeout_seconds=root.number("session_timeout_seconds", 6.0, least=1.0),
         start_patience_seconds=root.number("start_patience_seconds", 30.0, least=0.0),
-        metrics_address=root.text("metrics_address", "127.0.0.1:9464"),
+        metrics_address=_address(root.text("metrics_address", "127.0.0.1:9464")),
         tolerance_us=int(root.number("tolerance_seconds", 300, least=0) * _SECOND),
         unconfirmed_after_us=int(
             root.number("unconfirmed_after_minutes", 15, least=0) * 60 * _SECOND
         ),
         max_batch_records=root.whole("max_batch_records", 20_000, least=1),
         calendar_dir=_path(root.optional("calendar_dir"), here),
-        tls=_tls(root.table("tls"), here),
+        tls=tls,
         sasl=_sasl(root.table("sasl"), here),
         rules=with_overrides(SHIPPED, [dict(one.raw()) for one in root.tables("rules")]),
-        marks=Marks(_system(one) for one in root.tables("systems")),
+        marks=Marks(_systems(root.tables("systems"))),
         topics=[_topic(one, sources) for one in root.tables("topics")],
         sources=sources,
         channels=read_channels(root.tables("channels"), here),
@@ -142,12 +149,35 @@ def parse(found: Mapping[str, object], path: Path | None, environ: Mapping[str, 
     return settings
 
 
-def _relative_url(url: str, here: Path) -> str:
-    """Put a relative SQLite path beside the settings file."""
-    head = "sqlite:///"
-    if not url.startswith(head) or url in {head, f"{head}:memory:"}:
+def _database_url(url: str, here: Path) -> str:
+    """Check *url*, and put a relative SQLite path beside the settings file.
+
+    What is wrong with it is said without quoting it: it may hold a password.
+    """
+    try:
+        found = make_url(url)
+    except (ArgumentError, ValueError):
+        raise BadConfig(
+            "database_url: is no database URL; write sqlite:///FILE or "
+            "postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME"
+        ) from None
+    if found.get_backend_name() != "sqlite":
         return url
-    return head + str((here / url.removeprefix(head)).absolute())
+    if not found.database or found.database == ":memory:":
+        raise BadConfig("database_url: give SQLite a file, sqlite:///FILE")
+    path = str((here / found.database).absolute())
+    return found.set(database=path).render_as_string(hide_password=False)
+
+
+def _address(text: str) -> str:
+    try:
+        found = urlsplit(f"//{text}")
+        good = found.hostname is not None and found.port is not None and found.netloc == text
+    except ValueError:
+        good = False
+    if not good or "@" in text:
+        raise BadConfig("metrics_address: must be HOST:PORT, such as 127.0.0.1:9464")
+    return text
 
 
 def _path(text: str | None, here: Path) -> Path | None:
@@ -181,7 +211,11 @@ def _topic(table: Table, sources: Mapping[str, SourceSettings]) -> TopicSettings
             f"{table.at}.source: there is no source {source!r}; known are {known}, or add "
             f"[sources.{source}]"
         )
+    if not _TOPIC.fullmatch(name) or name in {".", ".."}:
+        raise BadConfig(f"{table.at}.name: Kafka allows A-Z a-z 0-9 . _ - only, at most 249")
     processors = table.texts("processors")
+    if processors == []:
+        raise BadConfig(f"{table.at}.processors: name one, or leave it out: it may feed any")
     topic = TopicSettings(
         name=name,
         source=source,
@@ -197,6 +231,16 @@ def _check_topics(topics: Sequence[TopicSettings]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise BadConfig(f"topics: {name!r} is there twice; keep one [[topics]] for it")
+
+
+def _systems(tables: Sequence[Table]) -> list[SystemMark]:
+    marks = [_system(table) for table in tables]
+    places = [(mark.processor, mark.system, mark.gallery) for mark in marks]
+    for table, place in zip(tables, places, strict=True):
+        if places.count(place) > 1:
+            raise BadConfig(f"{table.at}: is there twice; keep one [[systems]] for it")
+    whole = {(m.processor, m.system): m.namespace for m in marks if m.gallery is None}
+    return [replace(m, namespace=whole.get((m.processor, m.system), m.namespace)) for m in marks]
 
 
 def _system(table: Table) -> SystemMark:
@@ -238,19 +282,29 @@ def _limit(table: Table | None) -> RejectLimit:
 def _tls(table: Table | None, here: Path) -> Tls | None:
     if table is None:
         return None
+    cert, key = table.file("cert_file", here), table.file("key_file", here)
     tls = Tls(
-        ca_file=_text_path(table.optional("ca_file"), here),
-        cert_file=_text_path(table.optional("cert_file"), here),
-        key_file=_text_path(table.optional("key_file"), here),
-        key_password=table.secret("key_password", here),
+        ca_file=_text(table.file("ca_file", here)),
+        cert_file=_text(cert),
+        key_file=_text(key),
+        key_password=table.secret("key_password", here) or "",  # None would ask on the terminal
         check_host_name=table.flag("check_host_name", default=True),
     )
     table.finish()
+    if key is not None and cert is None:
+        raise BadConfig("tls.cert_file: is missing; a key_file needs it")
+    try:
+        tls.context()
+    except OSError as exc:  # SSLError is one
+        raise BadConfig(
+            f"tls: the certificates or the key cannot be used ({type(exc).__name__}); give PEM "
+            "files that belong together, and the key's password"
+        ) from None
     return tls
 
 
-def _text_path(text: str | None, here: Path) -> str | None:
-    return None if text is None else str(here / text)
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _sasl(table: Table | None, here: Path) -> Sasl | None:
@@ -259,10 +313,9 @@ def _sasl(table: Table | None, here: Path) -> Sasl | None:
     password = table.secret("password", here)
     if password is None:
         raise BadConfig("sasl.password: give password or password_file")
-    sasl = Sasl(
-        username=table.required("username"),
-        password=password,
-        mechanism=table.text("mechanism", "SCRAM-SHA-512"),
-    )
+    username, mechanism = table.required("username"), table.text("mechanism", "SCRAM-SHA-512")
     table.finish()
-    return sasl
+    try:
+        return Sasl(username=username, password=password, mechanism=mechanism)
+    except ValueError as exc:
+        raise BadConfig(f"sasl.mechanism: {exc}") from None

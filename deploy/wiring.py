@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
-
 from deploy.secret import read_secret, secret_for
 from deploy.settings import Settings
 from monitor.facts import Instant
@@ -21,7 +18,7 @@ from monitor.store.database import (
     fingerprint,
     upgrade,
 )
-from monitor.store.engine import is_sqlite, open_engine
+from monitor.store.engine import Engine, answering, is_sqlite, open_engine
 from monitor.store.keeper import SqlKeeper
 from monitor.store.keeping import Policy
 from monitor.workdays import Calendar, load_calendar
@@ -29,10 +26,6 @@ from streams.adapters.cloudevents import CloudEvents
 from streams.adapters.debezium import Debezium
 from streams.reader import Source
 from streams.records import Adapter
-
-
-class DatabaseUnreachable(RuntimeError):
-    """The database does not answer; the message names it without its password."""
 
 
 def clock() -> Instant:
@@ -104,11 +97,9 @@ def open_monitor(settings: Settings) -> Monitor:
     engine = _engine(settings)
     _must_exist(engine)
     identity = Identity(read_secret(settings.secret_file), settings.marks.namespaces)
-    try:
+    with answering(engine):
         check_version(engine)
         check_secret(engine, identity.fingerprint)
-    except DBAPIError as exc:
-        raise _unreachable(engine, exc) from None
     return Monitor(
         settings=settings, engine=engine, identity=identity, calendar=calendar_of(settings)
     )
@@ -121,11 +112,10 @@ def upgrade_database(settings: Settings) -> tuple[str, bool]:
     if is_sqlite(engine) and path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     try:
-        version = upgrade(engine)
-        secret, made = secret_for(settings.secret_file, fingerprint(engine))
-        check_secret(engine, Identity(secret).fingerprint)
-    except DBAPIError as exc:
-        raise _unreachable(engine, exc) from None
+        with answering(engine):
+            version = upgrade(engine)
+            secret, made = secret_for(settings.secret_file, fingerprint(engine))
+            check_secret(engine, Identity(secret).fingerprint)
     finally:
         engine.dispose()
     return version, made
@@ -139,12 +129,3 @@ def _must_exist(engine: Engine) -> None:
     path = engine.url.database
     if is_sqlite(engine) and path and not Path(path).exists():
         raise WrongDatabase(f"there is no database at {path}: run 'facetally db upgrade' first")
-
-
-def _unreachable(engine: Engine, exc: DBAPIError) -> DatabaseUnreachable:
-    where = engine.url.render_as_string(hide_password=True)
-    kind = type(exc.orig).__name__
-    return DatabaseUnreachable(
-        f"the database {where} does not answer ({kind}): is it running, and are address, user "
-        "and password right?"
-    )

@@ -113,7 +113,8 @@ def _fold_one(
         gains = isinstance(fact, Enrolled) and not refresh
         owner = fact.place.processor if fact.place else None
         _move(folded, owner, fact.at, last_at, gains=gains)
-        for tenant in tenants.get(fact.store.name, ()):
+        # An unnamed slot is of one gallery: other tenants of the store have no part in it.
+        for tenant in tenants.get(fact.store.name, ()) if fact.face else ():
             if tenant != owner:
                 _move(folded, tenant, fact.at, last_at, gains=False)
     elif not _fold_other(ledger, fact, folded, tenants, last_at):

@@ -125,6 +125,7 @@ class Watch:
         reader = self._reader
         owned = list(reader.parts)
         if not owned:
+            self._pace.observer.lag({})  # what was owned before is nobody's lag of ours
             return
         looked_at = self._pace.clock()  # before asking: what is written later is after this end
         ends = await self._threads.admin(lambda: self._admin.ends(owned))

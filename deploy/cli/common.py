@@ -13,12 +13,12 @@ import click
 from deploy.reading import BadConfig
 from deploy.secret import NoSecret
 from deploy.settings import Settings, load
-from deploy.wiring import DatabaseUnreachable, Monitor, open_monitor
+from deploy.wiring import Monitor, open_monitor
 from monitor.calendars import BadCalendar
 from monitor.facts import Instant
 from monitor.identity import BadSecret
 from monitor.store.database import WrongDatabase
-from monitor.store.engine import AlreadyRunning, BadDatabaseUrl
+from monitor.store.engine import AlreadyRunning, BadDatabaseUrl, DatabaseUnreachable
 from monitor.store.names import NamespaceChanged
 from streams.connection import KafkaUnreachable
 from streams.files import FileDamaged

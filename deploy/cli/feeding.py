@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-from sqlalchemy import select
 
 from deploy.applying import apply_files
 from deploy.cli.common import (
@@ -28,7 +27,7 @@ from deploy.replaying import replay
 from deploy.wiring import clock
 from monitor.facts import Instant
 from monitor.intake import Reject
-from monitor.store import schema
+from monitor.store import listing
 from monitor.store.engine import reading
 from streams.connection import Connection
 from streams.files import read_records, total_size
@@ -169,19 +168,17 @@ def rejects_group() -> None:
 def list_command(config: str | None, *, as_json: bool, limit: int) -> None:
     """List where rejected records are, and why; never what is in them."""
     monitor = monitor_of(config)
-    table = schema.rejects
-    query = select(table).order_by(table.c.topic, table.c.partition, table.c.offset).limit(limit)
     with reading(monitor.engine) as connection:
         rows = [
             {
-                "topic": row.topic,
-                "partition": row.partition,
-                "offset": row.offset,
-                "source": row.source,
-                "reason": row.reason,
-                "read_at": rfc3339(row.read_at),
+                "topic": one.where.topic,
+                "partition": one.where.partition,
+                "offset": one.where.offset,
+                "source": one.source,
+                "reason": one.reason,
+                "read_at": rfc3339(one.read_at),
             }
-            for row in connection.execute(query)
+            for one in listing.rejects(connection, limit=limit)
         ]
     if as_json:
         print_json({"rejects": rows})

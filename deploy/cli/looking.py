@@ -8,7 +8,6 @@ from datetime import date
 import click
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import select
 
 from deploy.cli.common import (
     MISUSE,
@@ -26,7 +25,7 @@ from deploy.cli.shapes import reached, status_json
 from deploy.wiring import calendar_of, clock
 from monitor.duties import as_json as duty_json
 from monitor.facts import Instant, StorageFact
-from monitor.store import owing, schema
+from monitor.store import listing, owing
 from monitor.store.engine import reading
 from monitor.store.explaining import Explanation, explain
 from monitor.store.names import Names
@@ -109,26 +108,16 @@ def positions_command(config: str | None, *, as_json: bool) -> None:
     """Show the next offset of each partition, and when reading was last at its end."""
     monitor = monitor_of(config)
     with reading(monitor.engine) as connection:
-        ends = {(row.topic, row.partition): row for row in connection.execute(select(schema.ends))}
-        rows = connection.execute(
-            select(schema.positions).order_by(
-                schema.positions.c.topic, schema.positions.c.partition
-            )
-        )
         found = [
             {
-                "topic": row.topic,
-                "partition": row.partition,
-                "topic_id": row.topic_id,
-                "next_offset": row.next_offset,
-                "passed": rfc3339(row.instant),
-                "at_end": rfc3339(
-                    ends[row.topic, row.partition].looked_at
-                    if (row.topic, row.partition) in ends
-                    else None
-                ),
+                "topic": one.topic,
+                "partition": one.partition,
+                "topic_id": one.topic_id,
+                "next_offset": one.next_offset,
+                "passed": rfc3339(one.passed),
+                "at_end": rfc3339(one.at_end),
             }
-            for row in rows
+            for one in listing.positions(connection)
         ]
     if as_json:
         print_json({"positions": found})

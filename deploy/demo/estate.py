@@ -21,7 +21,7 @@ SECOND: Micros = 1_000_000
 _HOUR = 3600 * SECOND
 _BACKLOG_SPAN = 400 * 24 * _HOUR
 _BACKLOG_ENDS_BEFORE = _HOUR  # leaves room for what happened within the last hour and comes late
-_OVERTAKEN_BY = 200  # how many records may overtake one that is out of order
+_OVERTAKEN_BY = 20  # so many records overtake one that is out of order, or precede a repeat
 
 
 class Delivery(NamedTuple):
@@ -109,28 +109,27 @@ class Story:
         self._late: deque[Happening] = deque()
         self._waiting: deque[tuple[int, Delivery]] = deque()
         self._told = 0
+        self._settled = 0  # people with a card: nothing happens to them any more
 
     def backlog(self, now: Micros) -> Iterator[Delivery]:
         """Yield what brings the site to its number of individuals, dated before *now*."""
         end = now - _BACKLOG_ENDS_BEFORE
-        step = _BACKLOG_SPAN // (2 * self.site.individuals + 1)
+        step = _BACKLOG_SPAN // (self.site.individuals + 16)
         at = end - _BACKLOG_SPAN
-        while len(self._people) < self.site.individuals:
-            at += self._rng.randint(1, step)
+        while len(self._people) + self._settled < self.site.individuals:
+            at += self._rng.randint(2, step)
             for happening in self._next(at):
                 yield from self._deliver(happening, 0)
             yield from self._now_and_then(at, 0, 0.0002)
-        for happening in self._came_late(end):
-            self._late.append(happening)
-        self._rng.shuffle(self._late)
-        yield from self._flush()
+        self._late.extend(self._comes_late(end) for _ in range(self.site.late))
+        yield from self._overtaken(0, everything=True)
 
     def live(self, began: Micros) -> Iterator[Delivery]:
         """Yield what happens from *began* on, each due when it happens; endless if the site is."""
         site, at = self.site, began
         purge_at = began + site.purges_gallery_after if site.purges_gallery_after else None
         while site.ends_after is None or at < began + site.ends_after:
-            at += 1 + int(self._rng.expovariate(site.a_second) * SECOND)
+            at += 2 + int(self._rng.expovariate(site.a_second) * SECOND)
             if purge_at is not None and at >= purge_at:
                 purge_at = None
                 yield from self._deliver(self._purged_gallery(at), at)
@@ -198,15 +197,13 @@ class Story:
         return Happening(at, Kind.SUBJECT_REMOVED, subject=self._forget(number))
 
     def _gets_a_card(self, at: Micros, number: int) -> list[Happening]:
-        """A second id of a person who is then never removed: the two are one individual."""
+        """A second id, linked to the first: the two are one individual."""
         person = self._forget(number)
-        self._people.append(f"{person}-card")
-        card = self._people[-1]
+        self._settled += 1
+        card = f"{person}-card"
         self._faces[card] = []
-        return [
-            self._enrolled(at, card, self._place()),
-            Happening(at + 1, Kind.LINKED, subject=card, individual=person),
-        ]
+        enrolled = self._enrolled(at, card, self._place())
+        return [enrolled, Happening(at + 1, Kind.LINKED, subject=card, individual=person)]
 
     def _forget(self, number: int) -> str:
         """Take a person out of those to whom something may still happen."""
@@ -215,3 +212,72 @@ class Story:
         self._people.pop()
         self._faces.pop(person)
         return person
+
+    def _comes_late(self, end: Micros) -> Happening:
+        """Something of before *live* that a system which was cut off tells only then."""
+        if self._people and self._rng.random() < 0.2:  # noqa: PLR2004 - one in five
+            at = end + self._rng.randrange(_HOUR // 2)
+            return self._leaves(at, self._rng.randrange(len(self._people)))
+        at = end - self._rng.randrange(24 * _HOUR)
+        self._born += 1
+        return self._enrolment_of(f"L{self._born:07}", at)
+
+    def _enrolment_of(self, stranger: str, at: Micros) -> Happening:
+        name = f"{at:x}-late" if self.site.names_faces else ""
+        return _enrolment(at, stranger, _Face(*self._place(), name))
+
+    def _purged_gallery(self, at: Micros) -> Happening:
+        system, gallery = self.site.systems[-1], self.site.galleries[-1]
+        return Happening(at, Kind.GALLERY_PURGED, system=system, gallery=gallery)
+
+    def _ended(self, at: Micros) -> Iterator[Delivery]:
+        """FR use ends, the systems are emptied one by one, and what is late still comes."""
+        yield from self._deliver(Happening(at, Kind.TERMINATED), at)
+        for system in self.site.systems[:-1]:
+            at += SECOND // 2
+            yield from self._deliver(Happening(at, Kind.SYSTEM_PURGED, system=system), at)
+        while self._late:
+            at += SECOND // 2
+            yield from self._deliver(self._late.popleft(), at)
+        yield from self._overtaken(at, everything=True)
+
+    # How it is told.
+
+    def _deliver(self, happening: Happening, due: Micros) -> Iterator[Delivery]:
+        """Yield the record of *happening*: now, or later, or now and once more."""
+        site = self.site
+        write = wire.binary if site.binary else wire.structured
+        sent = write(site.processor, happening, keyed=site.keyed)
+        luck = self._rng.random()
+        self._told += 1
+        if luck >= 0.01:  # noqa: PLR2004 - one in a hundred is overtaken
+            yield Delivery(sent, due, happening)
+        if luck < 0.02:  # noqa: PLR2004 - and one in a hundred comes twice
+            self._waiting.append((self._told + _OVERTAKEN_BY, Delivery(sent, due, happening)))
+        yield from self._overtaken(due)
+
+    def _overtaken(self, due: Micros, *, everything: bool = False) -> Iterator[Delivery]:
+        while self._waiting and (everything or self._waiting[0][0] <= self._told):
+            yield self._waiting.popleft()[1]._replace(due=due)
+
+    def _now_and_then(self, at: Micros, due: Micros, often: float) -> Iterator[Delivery]:
+        """Yield, with the probability *often*, a record that stores nobody."""
+        if self._rng.random() < often:
+            yield Delivery(wire.strange(self.site.processor, at, self._strange), due, None)
+            self._strange += 1
+
+
+def _enrolment(at: Micros, person: str, face: _Face) -> Happening:
+    return Happening(
+        at,
+        Kind.ENROLLED,
+        system=face.system,
+        gallery=face.gallery,
+        face=face.name,
+        subject=person,
+    )
+
+
+def told(deliveries: Iterable[Delivery]) -> Iterator[Happening]:
+    """Yield what *deliveries* tell."""
+    return (one.happening for one in deliveries if one.happening is not None)

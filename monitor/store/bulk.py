@@ -40,9 +40,9 @@ def upsert(connection: Connection, table: Table, rows: Rows) -> None:
     """Insert *rows* (tuples in the order of the table's columns), or replace those of their key."""
     columns = [column.name for column in table.columns]
     keys = [column.name for column in table.primary_key]
-    values = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in keys)
+    values = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in keys)
     action = f"UPDATE SET {values}" if values else "NOTHING"
-    conflict = f"ON CONFLICT ({', '.join(keys)}) DO {action}"
+    conflict = f"ON CONFLICT ({_quoted(keys)}) DO {action}"
     _write(connection, table, columns, rows, conflict)
 
 
@@ -69,7 +69,7 @@ def _write(
 ) -> None:
     if not rows:
         return
-    head = f"INSERT INTO {table.name} ({', '.join(columns)})"
+    head = f"INSERT INTO {table.name} ({_quoted(columns)})"
     if is_sqlite(connection):
         marks = ", ".join("?" * len(columns))
         connection.exec_driver_sql(f"{head} VALUES ({marks}) {conflict}", list(rows))
@@ -102,6 +102,11 @@ def select_by_key(
             kind = _array(table, key)
             result = connection.exec_driver_sql(f"{head}{key} = ANY(%s::{kind})", (list(chunk),))
         yield from result.cursor.fetchall()
+
+
+def _quoted(names: Sequence[str]) -> str:
+    """Return a list of column names; ``offset`` is a word of PostgreSQL's."""
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def _array(table: Table, column: str) -> str:

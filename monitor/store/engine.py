@@ -8,17 +8,35 @@ COMMITTED, and advisory locks in one fixed order (``locks.py``).
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+__all__ = [
+    "AlreadyRunning",
+    "BadDatabaseUrl",
+    "DatabaseUnreachable",
+    "Engine",
+    "WorkerLock",
+    "answering",
+    "is_sqlite",
+    "open_engine",
+    "reading",
+]
 
 BUSY_SECONDS = 10
 
 
 class BadDatabaseUrl(ValueError):
     """The ``database_url`` cannot be used; the message never holds its password."""
+
+
+class DatabaseUnreachable(RuntimeError):
+    """The database does not answer; the message names it without its password."""
 
 
 class AlreadyRunning(RuntimeError):
@@ -38,6 +56,22 @@ def open_engine(url: str) -> Engine:
     raise BadDatabaseUrl(
         f"database_url uses {parsed.drivername!r}; use sqlite:/// or postgresql+psycopg://"
     )
+
+
+@contextmanager
+def answering(engine: Engine) -> Iterator[None]:
+    """Turn what a driver raises within into DatabaseUnreachable, without the driver's text.
+
+    A driver quotes statements and parameters; only the kind of its error is passed on.
+    """
+    try:
+        yield
+    except DBAPIError as exc:
+        where = engine.url.render_as_string(hide_password=True)
+        raise DatabaseUnreachable(
+            f"the database {where} does not answer ({type(exc.orig).__name__}): is it running, "
+            "and are address, user and password right?"
+        ) from None
 
 
 def is_sqlite(connection: Connection | Engine) -> bool:

@@ -90,7 +90,7 @@ class Keeping:
         storage = [f for f in facts if not isinstance(f, (Terminated, Changed))]
         processors = self._lock(facts)
         self._count_fed(batches)
-        if processors:
+        if storage:
             self._store(storage, processors, known_at)
         for fact in facts:
             if isinstance(fact, (Terminated, Changed)):
@@ -172,11 +172,16 @@ class Keeping:
             facts,
             tenants=self._tenants,
             last_at={name: watch.last_at for name, watch in watches.watch.items()},
-            instant_by_instant=self._is_near(facts, watches, kept),
+            instant_by_instant=self._can_follow(facts) and self._is_near(facts, watches, kept),
         )
         self._links_before = links
         self._base = base
         return folded, kept
+
+    @staticmethod
+    def _can_follow(facts: Sequence[StorageFact]) -> bool:
+        """Tell whether the working ledger follows the number: a purge removes whom it lacks."""
+        return not any(isinstance(fact, (Purged, Truncated)) for fact in facts)
 
     def _is_near(
         self, facts: Sequence[StorageFact], watches: Watches, kept: Mapping[str, Stock]

@@ -11,12 +11,13 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import TypeAlias, TypeVar
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from monitor.facts import Order, Place, Store
 from monitor.marks import Marks
-from monitor.store import schema
+from monitor.store import bulk, schema
+from monitor.store.locks import lock_processors, lock_stores
 
 _T = TypeVar("_T")
 
@@ -167,6 +168,7 @@ class _Missing:
 
     def write(self, connection: Connection, names: Names, marks: Marks) -> None:
         """Insert in one fixed order, so that two workers cannot wait for each other."""
+        self._greet(connection, names)
         ids = dict(names.processor_ids)
         for name in sorted({scope[0] for scope in self.scopes} - set(ids)):
             row = insert(schema.processors).values(name=name).returning(schema.processors.c.id)
@@ -189,12 +191,45 @@ class _Missing:
             key = connection.execute(made.returning(schema.stores.c.id)).scalar_one()
             store_ids[store.name] = key
         for store_name, processor in self.tenants:
-            connection.execute(
-                insert(schema.tenants).values(
-                    store_id=store_ids[store_name], processor_id=ids[processor]
-                )
-            )
+            pair = (store_ids[store_name], ids[processor])
+            connection.execute(insert(schema.tenants).values(pair))
+            if store_name in names.store_ids:
+                _date(connection, *pair)
+
+    def _greet(self, connection: Connection, names: Names) -> None:
+        """Wait for the stores that get a new tenant, in the order in which batches lock.
+
+        A truncation looks for tenants once it has locked its store. One that comes later then
+        begins after it, and is counted under it.
+        """
+        joined = [pair for pair in self.tenants if pair[0] in names.store_ids]
+        lock_stores(connection, (names.store_ids[store] for store, _ in joined))
+        known = {name for _, name in joined} & names.processor_ids.keys()
+        lock_processors(connection, (names.processor_ids[name] for name in known))
 
 
-def _nulls_first(scope: Scope) -> tuple[str, str, str]:
-    return (scope[0], scope[1] or "", scope[2] or "")
+def _date(connection: Connection, store_id: int, processor_id: int) -> None:
+    """Let a new tenant's newest instant be no older than what is known of its store.
+
+    A fact that is older than those is late for it: the number it raised may be in the past.
+    """
+    tenants, watches, book = schema.tenants.c, schema.watches.c, schema.book.c
+    others = select(tenants.processor_id).where(
+        tenants.store_id == store_id, tenants.processor_id != processor_id
+    )
+    latest = select(func.max(watches.last_at)).where(watches.processor_id.in_(others))
+    newest: int | None = connection.scalar(latest)
+    if newest is None:  # nobody had a slot: only removals can be there
+        newest = connection.scalar(select(func.max(book.at)).where(book.store_id == store_id))
+    own = select(schema.watches).where(watches.processor_id == processor_id)
+    held = connection.execute(own).first()
+    if newest is None or (held is not None and held.last_at >= newest):
+        return
+    rest = held[2:] if held is not None else (0, False, None, 0)
+    bulk.upsert(connection, schema.watches, [(processor_id, newest, *rest)])
+
+
+def _nulls_first(scope: Scope) -> tuple[str, tuple[bool, str], tuple[bool, str]]:
+    """A total order: None and the empty text differ, or two workers could insert crosswise."""
+    processor, system, gallery = scope
+    return (processor, (system is not None, system or ""), (gallery is not None, gallery or ""))

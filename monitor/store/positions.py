@@ -86,7 +86,8 @@ def _insert(connection: Connection, row: Mapping[str, object], where: str) -> No
     """Insert a first position; of two workers that try, the second learns that it was moved."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     first = dialect.insert(_table).values(row).on_conflict_do_nothing()
-    if connection.execute(first).rowcount != 1:
+    # Not rowcount: for an INSERT on PostgreSQL it is always -1.
+    if connection.execute(first.returning(_columns.topic)).first() is None:
         raise PositionMoved(where)
 
 

@@ -168,5 +168,6 @@ def _reasons(
 def rejected(connection: Connection) -> dict[str, int]:
     """Return how many records are set aside, by reason."""
     table = schema.rejects
-    query = select(table.c.reason, func.count()).group_by(table.c.reason).order_by(table.c.reason)
-    return dict(connection.execute(query).tuples().all())
+    number = func.count().label("number")
+    query = select(table.c.reason, number).group_by(table.c.reason).order_by(table.c.reason)
+    return {row.reason: row.number for row in connection.execute(query)}
