@@ -8,12 +8,19 @@ private to its processor, unless the name begins with ``shared/``.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
+from typing import TypeVar
 
 from monitor.facts import UNNAMED, FaceHash, SubjectHash
 
 DEFAULT_NAMESPACE = "default"
+SHARED = "shared/"
 _SIZE = 16
+_MOST_PREFIXES = 65_536
+_SECRET = re.compile(r"[0-9a-fA-F]{64}")
+
+_K = TypeVar("_K")
 
 
 class BadSecret(ValueError):
@@ -30,15 +37,12 @@ class Identity:
     def __init__(
         self, secret: str, namespaces: Mapping[tuple[str, str], str] | None = None
     ) -> None:
-        try:
-            key = bytes.fromhex(secret.strip())
-        except ValueError:
-            key = b""
-        if len(key) != 32:  # noqa: PLR2004 - 64 digits are 32 bytes
+        if not _SECRET.fullmatch(secret.strip()):
             raise BadSecret("the secret must be 64 hexadecimal digits")
-        self._key = key
+        self._key = bytes.fromhex(secret.strip())
         self._namespaces = dict(namespaces or {})
-        self._prefixes: dict[tuple[str, ...], hashlib.blake2b] = {}
+        self._of_systems: dict[tuple[str, str | None], hashlib.blake2b] = {}
+        self._of_stores: dict[str, hashlib.blake2b] = {}
 
     @property
     def fingerprint(self) -> str:
@@ -53,33 +57,55 @@ class Identity:
 
     def subject(self, processor: str, system: str | None, subject: str) -> SubjectHash:
         """Hash *subject* in the namespace of *system*, or in the default one (None)."""
-        return self.subject_in(processor, self.namespace(processor, system), subject)
+        prefix = self._of_systems.get((processor, system))
+        if prefix is None:
+            prefix = self._subjects_in(processor, self.namespace(processor, system))
+            _remember(self._of_systems, (processor, system), prefix)
+        return _under(prefix, subject)
 
     def subject_in(self, processor: str, namespace: str, subject: str) -> SubjectHash:
         """Hash *subject* in the namespace that is called so at *processor*."""
-        if namespace.startswith("shared/"):
-            return self._hash_in(("shared", namespace), subject)
-        return self._hash_in(("private", processor, namespace), subject)
+        return _under(self._subjects_in(processor, namespace), subject)
 
     def face(self, store: str, face: str | None) -> FaceHash:
         """Hash *face* in its store; an absent or empty face is the unnamed slot."""
-        return self._hash_in(("face", store), face) if face else UNNAMED
-
-    def _hash_in(self, scope: tuple[str, ...], name: str) -> bytes:
-        prefix = self._prefixes.get(scope)
+        if not face:
+            return UNNAMED
+        prefix = self._of_stores.get(store)
         if prefix is None:
-            prefix = hashlib.blake2b(key=self._key, digest_size=_SIZE)
-            for part in (str(len(scope) + 1), *scope):
-                prefix.update(_part(part.encode()))
-            self._prefixes[scope] = prefix
-        digest = prefix.copy()
-        digest.update(_part(name.encode()))
-        return digest.digest()
+            prefix = self._prefix("face", store)
+            _remember(self._of_stores, store, prefix)
+        return _under(prefix, face)
+
+    def _subjects_in(self, processor: str, namespace: str) -> hashlib.blake2b:
+        if namespace.startswith(SHARED):
+            return self._prefix("shared", namespace)
+        return self._prefix("private", processor, namespace)
+
+    def _prefix(self, *scope: str) -> hashlib.blake2b:
+        """Return the state of a hash that has read its scope: each id starts from a copy."""
+        prefix = hashlib.blake2b(key=self._key, digest_size=_SIZE)
+        for part in (str(len(scope) + 1), *scope):
+            prefix.update(_part(part.encode()))
+        return prefix
 
     def _hash(self, label: str, data: bytes) -> bytes:
         digest = hashlib.blake2b(key=self._key, digest_size=_SIZE)
         digest.update(_part(label.encode()) + _part(data))
         return digest.digest()
+
+
+def _under(prefix: hashlib.blake2b, name: str) -> bytes:
+    data = name.encode()
+    digest = prefix.copy()
+    digest.update(len(data).to_bytes(4, "big") + data)
+    return digest.digest()
+
+
+def _remember(prefixes: dict[_K, hashlib.blake2b], key: _K, prefix: hashlib.blake2b) -> None:
+    if len(prefixes) >= _MOST_PREFIXES:
+        prefixes.clear()  # names come from records: their number is not ours to bound
+    prefixes[key] = prefix
 
 
 def _part(data: bytes) -> bytes:
