@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from deploy.wiring import Monitor
 from monitor.facts import Instant
-from monitor.intake import Batch, Reject
+from monitor.intake import Batch, LogWentBack, Reject
 from monitor.limits import RejectLimit
 from monitor.store.engine import WorkerLock
 from streams.decoding import decode_records
-from streams.files import read_records
+from streams.files import FileDamaged, read_records
 from streams.records import Adapter, Record
 
 _T = TypeVar("_T")
+
+
+class WentBack(RuntimeError):
+    """The records are of two logs: the message says which partition, and what to do."""
 
 
 @dataclass(slots=True)
@@ -45,8 +48,8 @@ def apply_files(
     """Apply every record of *paths*, then recount what is due and confirm what was reached.
 
     No position is written. *now* bounds how far ahead a fact may be; *clock* dates the end.
-    Raises AlreadyRunning beside a worker on SQLite, FileDamaged and OSError for a broken file
-    (what was read before it is kept).
+    Raises AlreadyRunning beside a worker on SQLite, FileDamaged and OSError for a broken file, and
+    WentBack for a change log that goes backwards (what was read before it is kept).
     """
     lock = WorkerLock(monitor.engine)
     try:
@@ -78,8 +81,14 @@ def _batches(
             records[line.topic, line.partition].append(line)
         else:
             rejects[line.where.topic, line.where.partition].append(line)
-    for (_, partition), found in records.items():
-        yield partition, decode_records(found, adapter, source, now, None)
+    for (topic, partition), found in records.items():
+        try:
+            yield partition, decode_records(found, adapter, source, now, None)
+        except LogWentBack:
+            raise WentBack(
+                f"the change log in {topic}/{partition} goes backwards: if its database was "
+                f"replaced, raise epoch in [sources.{source}] and apply the new log by itself"
+            ) from None
     for (topic, partition), broken in rejects.items():
         yield (
             partition,
@@ -120,6 +129,15 @@ def _note(applied: Applied, batches: Iterable[tuple[int, Batch]], watch: _Reject
 
 
 def _chunks(lines: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    rest = iter(lines)
-    while chunk := list(islice(rest, size)):
+    """Yield *lines* by the chunk; where they end in an error, first those that came before it."""
+    chunk: list[_T] = []
+    try:
+        for line in lines:
+            chunk.append(line)
+            if len(chunk) >= size:
+                yield chunk
+                chunk = []
+    except (FileDamaged, OSError):
         yield chunk
+        raise
+    yield chunk

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploy.wiring import Monitor
 from monitor.facts import Instant
 from monitor.intake import Batch, Coordinates
 from monitor.store import listing
 from monitor.store.engine import WorkerLock, reading
-from streams.admin import Admin
 from streams.connection import Connection
 from streams.decoding import decode_records
 from streams.records import Adapter, Record
-from streams.rereading import reread
+from streams.rereading import reread, topic_ids
 
 _AT_ONCE = 1_000
 
@@ -41,12 +40,11 @@ def replay(monitor: Monitor, clock: Callable[[], Instant]) -> Replayed:
     )
     result = Replayed()
     try:
-        keeper = monitor.keeper(clock())
+        now = clock()
+        keeper = monitor.keeper(now)
         rejected = _rejected(monitor)
-        with Admin(connection) as admin:
-            admin.wait_reachable(settings.start_patience_seconds)
-            topics = admin.topics({where.topic for where in rejected})
-        ids = {seen.topic: seen.topic_id for seen in topics}
+        wanted = {where.topic for where in rejected}
+        ids = topic_ids(connection, wanted, settings.start_patience_seconds)
         there = {w: r for w, r in rejected.items() if ids.get(w.topic) == r.topic_id}
         result.gone += len(rejected) - len(there)
         adapters: dict[str, Adapter] = {}
@@ -61,7 +59,7 @@ def replay(monitor: Monitor, clock: Callable[[], Instant]) -> Replayed:
                 result.still += 1
                 continue
             result.replayed += 1
-            batches.append(batch)
+            batches.append(replace(batch, read_at=now))  # only now do we know
             settled.append(where)
             if len(settled) >= _AT_ONCE:
                 keeper.keep_replayed(batches, settled)

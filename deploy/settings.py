@@ -15,15 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
-
 from alerts.channel import BadSettings
 from deploy.channels import ChannelSettings, read_channels
 from deploy.reading import BadConfig, Table
 from monitor.limits import RejectLimit
 from monitor.marks import Marks, SystemMark
 from monitor.rules import SHIPPED, Rule, RuleError, with_overrides
+from monitor.store.engine import BadDatabaseUrl, checked_url
 from streams.adapters.mapping import BadMapping, SourceMapping, read_mapping
 from streams.connection import Sasl, Tls
 
@@ -92,6 +90,11 @@ class Settings:
         return [topic.name for topic in self.topics if not self.sources[topic.source].complete]
 
 
+def has_settings(environ: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether there are settings though nobody named a file."""
+    return bool(environ.get(f"{_PREFIX}CONFIG")) or Path(DEFAULT_FILE).exists()
+
+
 def load(path: str | None, environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings from *path*, else ``facetally.toml`` here. Raises BadConfig."""
     file = Path(path or environ.get(f"{_PREFIX}CONFIG") or DEFAULT_FILE)
@@ -109,7 +112,7 @@ def load(path: str | None, environ: Mapping[str, str] = os.environ) -> Settings:
         raise BadConfig(f"{file}: this is not TOML: {exc}") from None
     try:
         return parse(found, file, environ)
-    except (BadMapping, RuleError, BadSettings, BadConfig) as exc:
+    except (BadMapping, RuleError, BadSettings, BadDatabaseUrl, BadConfig) as exc:
         raise BadConfig(f"{file}: {exc}") from None
 
 
@@ -121,7 +124,7 @@ def parse(found: Mapping[str, object], path: Path | None, environ: Mapping[str, 
     tls = _tls(root.table("tls"), here)
     settings = Settings(
         path=path,
-        database_url=_database_url(root.text("database_url", "sqlite:///facetally.db"), here),
+        database_url=checked_url(root.text("database_url", "sqlite:///facetally.db"), here),
         secret_file=here / root.text("secret_file", "facetally.secret"),
         bootstrap_servers=root.text("bootstrap_servers", "127.0.0.1:9092"),
         group=root.text("group", "facetally"),
@@ -147,26 +150,6 @@ def parse(found: Mapping[str, object], path: Path | None, environ: Mapping[str, 
     root.finish()
     _check_topics(settings.topics)
     return settings
-
-
-def _database_url(url: str, here: Path) -> str:
-    """Check *url*, and put a relative SQLite path beside the settings file.
-
-    What is wrong with it is said without quoting it: it may hold a password.
-    """
-    try:
-        found = make_url(url)
-    except (ArgumentError, ValueError):
-        raise BadConfig(
-            "database_url: is no database URL; write sqlite:///FILE or "
-            "postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME"
-        ) from None
-    if found.get_backend_name() != "sqlite":
-        return url
-    if not found.database or found.database == ":memory:":
-        raise BadConfig("database_url: give SQLite a file, sqlite:///FILE")
-    path = str((here / found.database).absolute())
-    return found.set(database=path).render_as_string(hide_password=False)
 
 
 def _address(text: str) -> str:

@@ -52,14 +52,18 @@ class Monitor:
             limit=self.settings.limit,
         )
 
-    def keeper(self, now: Instant) -> SqlKeeper:
-        """Return the keeper for a worker or ``apply``; marks that changed are applied first."""
+    def keeper(self, now: Instant, *, background: bool = False) -> SqlKeeper:
+        """Return the keeper for a worker or ``apply``; marks that changed are applied first.
+
+        A worker has its look backs in the *background*.
+        """
         return SqlKeeper(
             self.engine,
             self.policy,
             self.settings.feeding,
             now,
             unconfirmed_after=self.settings.unconfirmed_after_us,
+            background=background,
         )
 
     def adapter(self, source: str) -> Adapter:
@@ -99,7 +103,9 @@ def open_monitor(settings: Settings) -> Monitor:
     identity = Identity(read_secret(settings.secret_file), settings.marks.namespaces)
     with answering(engine):
         check_version(engine)
-        check_secret(engine, identity.fingerprint)
+        # Only a database without a fingerprint is written to: who reads waits for no worker.
+        if fingerprint(engine) != identity.fingerprint:
+            check_secret(engine, identity.fingerprint)
     return Monitor(
         settings=settings, engine=engine, identity=identity, calendar=calendar_of(settings)
     )

@@ -24,6 +24,7 @@ from monitor.facts import (
     Enrolled,
     Instant,
     Linked,
+    Order,
     Purged,
     Removed,
     StorageFact,
@@ -130,7 +131,9 @@ def _fold_other(
     last_at: Mapping[str, Instant],
 ) -> bool:
     """Fold a fact that is not about one slot; return False if it was known."""
-    if ledger.knows(fact):
+    # The position of a truncation in a log says nothing of its instant: the book must tell.
+    undated = isinstance(fact, Truncated) and fact.store.order is Order.LOG
+    if ledger.knows(fact) and not undated:
         return False
     changed = ledger.apply(fact)
     if changed and isinstance(fact, (SubjectRemoved, Linked)):

@@ -9,6 +9,8 @@ from typing import TypeAlias
 Recent: TypeAlias = Sequence[Sequence[int]]
 """Pairs (records, rejects) of the latest batches, oldest first."""
 
+_PARTS = 32  # a window is cut into no more than about twice as many pairs
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RejectLimit:
@@ -21,25 +23,17 @@ class RejectLimit:
     def after(self, recent: Recent, records: int, rejects: int) -> list[list[int]]:
         """Return *recent* with one more batch, without what has left the window."""
         kept = [list(pair) for pair in recent]
-        if records:
+        # Small batches share a pair: a window of ten thousand single records is not worth keeping.
+        if kept and kept[-1][0] + records <= self.window // _PARTS:
+            kept[-1] = [kept[-1][0] + records, kept[-1][1] + rejects]
+        elif records:
             kept.append([records, rejects])
         while kept and sum(pair[0] for pair in kept[1:]) >= self.window:
             kept.pop(0)
-        return _thinned(kept)
+        return kept
 
     def exceeded(self, recent: Recent) -> bool:
         """Tell whether the window holds too many rejects."""
         rejects = sum(pair[1] for pair in recent)
         records = sum(pair[0] for pair in recent)
         return rejects > self.rejects and rejects > self.share * records
-
-
-_MOST_PAIRS = 64
-
-
-def _thinned(pairs: list[list[int]]) -> list[list[int]]:
-    """Join the oldest pairs: a window of ten thousand single records is not worth keeping."""
-    while len(pairs) > _MOST_PAIRS:
-        first, second, *rest = pairs
-        pairs = [[first[0] + second[0], first[1] + second[1]], *rest]
-    return pairs

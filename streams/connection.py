@@ -73,6 +73,8 @@ class Connection:
         options: Options = {
             "bootstrap_servers": self.servers,
             "security_protocol": self._protocol(),
+            # By default pauses double up to 30 s: longer than it takes Kafka to come back.
+            "reconnect_backoff_max_ms": 1_000,
         }
         if self.tls is not None:
             options["ssl_context"] = self.tls.context()

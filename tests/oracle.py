@@ -69,7 +69,9 @@ def beats(one: Assignment, other: Assignment) -> bool:
 
 def newest_assignments(facts: Iterable[StorageFact]) -> list[Assignment]:
     """Return what is said last about each slot, each once."""
-    said = list(dict.fromkeys(f for f in facts if isinstance(f, Enrolled | Removed)))
+    # By type, too: as tuples an enrolment and the removal that ties with it are equal.
+    distinct = dict.fromkeys((type(f), f) for f in facts if isinstance(f, Enrolled | Removed))
+    said = [fact for _, fact in distinct]
     return [
         one
         for one in said

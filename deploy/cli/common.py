@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from deploy.applying import WentBack
+from deploy.instance import TooManyWorkers
 from deploy.reading import BadConfig
 from deploy.secret import NoSecret
 from deploy.settings import Settings, load
@@ -18,10 +20,17 @@ from monitor.calendars import BadCalendar
 from monitor.facts import Instant
 from monitor.identity import BadSecret
 from monitor.store.database import WrongDatabase
-from monitor.store.engine import AlreadyRunning, BadDatabaseUrl, DatabaseUnreachable
+from monitor.store.engine import (
+    AlreadyRunning,
+    BadDatabaseUrl,
+    DatabaseUnreachable,
+    answering,
+)
 from monitor.store.names import NamespaceChanged
+from streams.adapters import checks
 from streams.connection import KafkaUnreachable
 from streams.files import FileDamaged
+from streams.records import Undecodable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,6 +47,8 @@ EXPECTED = (
     KafkaUnreachable,
     NamespaceChanged,
     NoSecret,
+    TooManyWorkers,
+    WentBack,
     WrongDatabase,
 )
 """Errors that a user can mend: shown as one sentence, without a traceback."""
@@ -66,8 +77,12 @@ def settings_of(config: str | None) -> Settings:
 
 
 def monitor_of(config: str | None) -> Monitor:
-    """Open the configured database."""
-    return open_monitor(settings_of(config))
+    """Open the configured database for the running command, whose end closes it."""
+    monitor = open_monitor(settings_of(config))
+    context = click.get_current_context()
+    context.call_on_close(monitor.engine.dispose)
+    context.with_resource(answering(monitor.engine))
+    return monitor
 
 
 def print_json(value: Mapping[str, object]) -> None:
@@ -87,15 +102,11 @@ def rfc3339(instant: Instant | None) -> str | None:
 def parse_instant(text: str) -> Instant:
     """Return the instant that *text* (RFC 3339, any offset) names. Raises click.BadParameter."""
     try:
-        found = datetime.fromisoformat(text.replace("z", "Z"))
-    except ValueError:
-        found = None
-    if found is None or found.utcoffset() is None:
+        return checks.rfc3339(text)
+    except Undecodable:
         raise click.BadParameter(
             "give an instant with its offset, such as 2026-11-22T12:00:00+08:00"
-        )
-    since = found.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        ) from None
 
 
 class InstantType(click.ParamType):

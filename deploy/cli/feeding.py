@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +31,7 @@ from monitor.store.engine import reading
 from streams.connection import Connection
 from streams.files import read_records, total_size
 from streams.publish import NotPublished, Outgoing, publish
+from streams.rereading import topic_ids
 
 _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -112,6 +112,7 @@ def apply_command(
     type=click.Choice(["none", "gzip", "snappy", "lz4", "zstd"]),
     default="none",
     show_default=True,
+    help="How batches are compressed.",
 )
 @click.argument("files", nargs=-1, required=True, type=_FILES)
 def publish_command(
@@ -122,38 +123,44 @@ def publish_command(
     connection = Connection(
         bootstrap_servers=settings.bootstrap_servers, tls=settings.tls, sasl=settings.sasl
     )
+    patience = max(1.0, settings.start_patience_seconds)
+    known: dict[str, str] = {}
     sent = 0
     with progress_bar(total_size(files), "publish") as advance:
         for name, records in _by_topic(files, topic, advance):
+            if name not in known:
+                known |= topic_ids(connection, [name], patience)
+            if name not in known:
+                fail(f"there is no topic {name!r} in Kafka; {sent:,} records were published before")
             try:
-                sent += publish(connection, name, records, codec=codec)
+                sent += publish(connection, name, records, codec=codec, patience=patience)
             except NotPublished as exc:
-                fail(str(exc))
+                fail(f"{exc}; {sent:,} records were published before")
     click.echo(f"{sent:,} records published")
 
 
 def _by_topic(
     files: tuple[Path, ...], topic: str | None, advance: Callable[[int], None]
 ) -> Iterator[tuple[str, list[Outgoing]]]:
-    """Yield runs of records for one topic, in the order of the files."""
-    run: list[Outgoing] = []
-    of = ""
+    """Yield some thousand records at a time by topic, in the order that they have in the files."""
+    runs: dict[str, list[Outgoing]] = {}
+    held = 0
     for line in read_records(files, consumed=advance):
         if isinstance(line, Reject):
+            yield from runs.items()
             fail(f"{line.where.topic}, line {line.where.offset + 1}: {line.reason.value}")
             return
-        name = topic or line.topic
-        if run and (name != of or len(run) >= _RUN):
-            yield of, run
-            run = []
-        of = name
         headers = tuple((key, value or b"") for key, value in line.headers)
-        run.append(Outgoing(value=line.value, key=line.key, headers=headers))
-    if run:
-        yield of, run
+        record = Outgoing(value=line.value, key=line.key, headers=headers)
+        runs.setdefault(topic or line.topic, []).append(record)
+        held += 1
+        if held >= _AT_ONCE:
+            yield from runs.items()
+            runs, held = {}, 0
+    yield from runs.items()
 
 
-_RUN = 5_000
+_AT_ONCE = 5_000
 
 
 @click.group("rejects")
@@ -164,7 +171,9 @@ def rejects_group() -> None:
 @rejects_group.command("list")
 @config_option
 @json_option
-@click.option("--limit", default=100, show_default=True, help="At most so many.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many."
+)
 def list_command(config: str | None, *, as_json: bool, limit: int) -> None:
     """List where rejected records are, and why; never what is in them."""
     monitor = monitor_of(config)
@@ -185,6 +194,8 @@ def list_command(config: str | None, *, as_json: bool, limit: int) -> None:
         return
     for row in rows:
         click.echo(f"{row['topic']}/{row['partition']} {row['offset']}: {row['reason']}")
+    if len(rows) == limit:
+        click.echo(f"(the first {limit:,}; --limit shows more)")
 
 
 @rejects_group.command("replay")
@@ -202,7 +213,6 @@ def replay_command(config: str | None, *, as_json: bool) -> None:
             f"{result.replayed:,} kept now, {result.still:,} still rejected, "
             f"{result.gone:,} no longer in Kafka"
         )
-    sys.exit(0)
 
 
 COMMANDS = (apply_command, publish_command, rejects_group)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import date
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from deploy.cli.common import (
@@ -22,6 +24,7 @@ from deploy.cli.common import (
     settings_of,
 )
 from deploy.cli.shapes import reached, status_json
+from deploy.settings import has_settings
 from deploy.wiring import calendar_of, clock
 from monitor.duties import as_json as duty_json
 from monitor.facts import Instant, StorageFact
@@ -32,6 +35,10 @@ from monitor.store.names import Names
 from monitor.store.reading import Status, status, status_as_of
 from monitor.store.verifying import verify
 from monitor.workdays import load_calendar
+from streams.adapters import checks
+from streams.records import Undecodable
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @click.command("status")
@@ -59,19 +66,21 @@ def _show_status(found: Status) -> None:
     for name in ("processor", "individuals", "research", "threshold", "reached", "number"):
         table.add_column(name, justify="right" if name in {"individuals", "research"} else "left")
     for one in found.processors:
-        for threshold in one.thresholds:
-            trust = ", ".join(sorted({why.reason for why in one.unverified}))
-            table.add_row(
-                one.processor,
-                f"{one.stock.individuals:,}",
-                f"{one.stock.research:,}",
-                f"{threshold.rule} >= {threshold.at_least:,}",
-                reached(threshold),
-                f"UNVERIFIED: {trust}" if trust else "verified",
-            )
+        trust = ", ".join(sorted({why.reason for why in one.unverified}))
+        number = f"UNVERIFIED: {trust}" if trust else "verified"
+        if one.recount_pending:
+            number += ", being recounted"
+        counts = (f"{one.stock.individuals:,}", f"{one.stock.research:,}")
+        for rule, state in [
+            (f"{threshold.rule} >= {threshold.at_least:,}", reached(threshold))
+            for threshold in one.thresholds
+        ] or [("none", "")]:
+            table.add_row(escape(one.processor), *counts, escape(rule), state, escape(number))
     console.print(table)
-    if found.rejected:
-        console.print(f"rejected: {sum(found.rejected.values()):,} {dict(found.rejected)}")
+    for what, reasons in (("rejected", found.rejected), ("ignored", found.ignored)):
+        if reasons:
+            each = ", ".join(f"{reason} {number:,}" for reason, number in sorted(reasons.items()))
+            console.print(f"{what}: {sum(reasons.values()):,} ({each})", highlight=False)
 
 
 @click.command("duties")
@@ -97,7 +106,9 @@ def duties_command(config: str | None, *, as_json: bool) -> None:
         between = duty["due_between"]
         due = duty["due_day"] or (" .. ".join(between) if isinstance(between, list) else "")
         row = (duty["processor"], duty["rule"], duty["status"], duty["trigger_day"], due)
-        table.add_row(*map(str, row), str(duty["working_days_left"]))
+        left = duty["working_days_left"]
+        cells = (escape(str(cell)) for cell in row)
+        table.add_row(*cells, "" if left is None else str(left))
     Console().print(table)
 
 
@@ -127,7 +138,7 @@ def positions_command(config: str | None, *, as_json: bool) -> None:
         table.add_column(name)
     for one in found:
         row = (one["topic"], one["partition"], one["next_offset"], one["passed"], one["at_end"])
-        table.add_row(*map(str, row))
+        table.add_row(*(escape(str(cell)) for cell in row))
     Console().print(table)
 
 
@@ -146,8 +157,7 @@ def explain_command(
     once and never shown.
     """
     monitor = monitor_of(config)
-    raw = sys.stdin.readline().rstrip("\n") if subject == "-" else subject
-    hashed = monitor.identity.subject_in(processor, namespace, raw)
+    hashed = monitor.identity.subject_in(processor, namespace, _subject(subject))
     with reading(monitor.engine) as connection:
         found = explain(connection, monitor.settings.marks, processor, hashed)
     answer = _explanation_json(found)
@@ -159,6 +169,18 @@ def explain_command(
         mark = "*" if told.decides else " "
         click.echo(f"{mark} {rfc3339(told.fact.at)} {_what(told.fact)}")
     click.echo("(* decides today)" if found.told else "nothing is known of this subject")
+
+
+def _subject(given: str) -> str:
+    """Return the id that is *given*, or is to be read; what is wrong with it never quotes it."""
+    try:
+        read = sys.stdin.buffer.readline().decode() if given == "-" else given
+        return checks.ident(read.removesuffix("\n").removesuffix("\r"))
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8"
+    except Undecodable as exc:
+        reason = exc.reason.value
+    raise click.UsageError(f"SUBJECT cannot be an id: {reason}")
 
 
 def _explanation_json(found: Explanation) -> dict[str, object]:
@@ -227,12 +249,15 @@ def working_days_command(
 ) -> None:
     """Show the last day of N working days after DATE, by the published Chinese calendars."""
     try:
-        trigger = date.fromisoformat(day)
+        # fromisoformat reads 20261122 and 2026-W47-7 too
+        trigger = date.fromisoformat(day if _DAY.fullmatch(day) else "")
     except ValueError:
         fail(f"DATE must be a day such as 2026-11-22, not {day!r}")
         return
     given = config or click.get_current_context().find_root().params.get("config")
-    calendar = calendar_of(settings_of(given)) if given else load_calendar()
+    # Of the settings only the calendars are needed, so it does without where there are none.
+    configured = given or has_settings()
+    calendar = calendar_of(settings_of(given)) if configured else load_calendar()
     try:
         deadline = calendar.deadline(trigger, count, count_trigger_day)
     except ValueError as exc:
@@ -250,7 +275,7 @@ def working_days_command(
     if as_json:
         print_json(answer)
     elif between:
-        click.echo(f"between {between[0]} and {between[1]} (the calendar is not published yet)")
+        click.echo(f"between {between[0]} and {between[1]} (provisional: not all is published)")
     else:
         click.echo(str(answer["due_day"]))
 

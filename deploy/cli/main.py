@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import sys
+from typing import Any
 
 import click
 
-from deploy.cli import feeding, looking, running, setting_up
+from deploy.cli import demo, feeding, looking, running, setting_up
 from deploy.cli.common import EXPECTED, MISUSE, fail
+from deploy.cli.edge import start_logging, without_text
 
 _LATER = {
     "web": "the web page is not built yet",
@@ -21,8 +21,33 @@ _LATER = {
 }
 
 
+class _CannotDo(click.ClickException):
+    """What keeps a command from its work, in one sentence."""
+
+    exit_code = MISUSE
+
+    def show(self, file: Any = None) -> None:  # noqa: ANN401 - of click
+        """Say it."""
+        click.echo(f"facetally: {self.message}", err=True, file=file)
+
+
 class _Commands(click.Group):
-    """Says of a command that is planned that it is not there yet, instead of 'no such command'."""
+    """Says of a command that is planned that it is not there yet, instead of 'no such command'.
+
+    Errors that a user can mend end with one sentence and exit 2, without a traceback.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - of click
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except EXPECTED as exc:
+            raise _CannotDo(str(exc)) from None
+        except BrokenPipeError:
+            raise  # click ends silently where nobody reads on
+        except OSError as exc:
+            why = exc.strerror or type(exc).__name__
+            raise _CannotDo(f"{exc.filename}: {why}" if exc.filename else why) from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -44,16 +69,11 @@ class _Commands(click.Group):
 def cli(config: str | None, *, verbose: bool) -> None:
     """Count the individuals that face-recognition systems store, and keep the statutory clocks."""
     del config  # read by settings_of through the root context
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    for noisy in ("aiokafka", "kafka", "faust", "mode", "httpx", "httpcore", "alembic", "asyncio"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    start_logging(verbose=verbose)
 
 
 for command in (
+    *demo.COMMANDS,
     *setting_up.COMMANDS,
     *running.COMMANDS,
     *feeding.COMMANDS,
@@ -63,11 +83,11 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line; errors that a user can mend end with one sentence and exit 2."""
+    """Run the command line; an error that nobody expected is shown without its text."""
     try:
         cli.main(standalone_mode=True)
-    except EXPECTED as exc:
-        fail(str(exc))
+    except Exception as exc:  # noqa: BLE001 - the edge: its text may quote a record
+        fail(f"internal error, please report it:\n{without_text(exc)}")
 
 
 if __name__ == "__main__":

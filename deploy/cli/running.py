@@ -9,11 +9,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 import click
 
+import deploy
 from deploy.channels import open_channel
-from deploy.cli.common import config_option, fail, monitor_of, settings_of
+from deploy.cli.common import WRONG, config_option, fail, monitor_of
 from deploy.instance import instance_of
 from deploy.observing import Counted, Observed, serve_alerts_metrics, serve_worker_metrics
 from deploy.wiring import Monitor, clock
@@ -22,6 +25,8 @@ from monitor.store.outbox import SqlOutbox
 from streams.worker import WorkerSettings, run_worker
 
 log = logging.getLogger("facetally")
+
+_LONGEST_END = 40.0  # a worker leaves its group and senders end their attempts: 25 s at most
 
 
 @click.command("worker")
@@ -34,7 +39,7 @@ def worker_command(config: str | None) -> None:
         fail("there is no [[topics]] in the settings: nothing to read")
     lock = WorkerLock(monitor.engine)
     try:
-        keeper = monitor.keeper(clock())
+        keeper = monitor.keeper(clock(), background=True)
         metrics = serve_worker_metrics(settings.metrics_address)
         with instance_of(settings.group, settings.instance_id) as instance:
             how = worker_settings(monitor, Observed(metrics), instance)
@@ -74,7 +79,8 @@ def alerts_command(config: str | None) -> None:
     monitor = monitor_of(config)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        # In a thread: the handler may interrupt this one while it holds the lock of the event.
+        signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
     metrics = serve_alerts_metrics(monitor)
     channels = [open_channel(one) for one in monitor.settings.channels]
     log.info("sending to %s", ", ".join(channel.name for channel in channels))
@@ -86,30 +92,57 @@ def alerts_command(config: str | None) -> None:
 @config_option
 def up_command(config: str | None) -> None:
     """Run a worker and the alerts process together until SIGTERM; if one ends, both end."""
-    settings = settings_of(config)
-    monitor_of(config).engine.dispose()  # say what is wrong here, once
+    settings = monitor_of(config).settings  # says what is wrong here, once
+    if not settings.topics:
+        fail("there is no [[topics]] in the settings: nothing to read")
     address, _, port = settings.metrics_address.rpartition(":")
-    second = f"{address}:{int(port) + 1 if int(port) else 0}"
-    command = [sys.executable, "-m", "deploy.cli.main", "--config", str(settings.path)]
-    environ = dict(os.environ)
-    children = [
-        subprocess.Popen([*command, "worker"], env=environ),  # noqa: S603 - our own program
-        subprocess.Popen(  # noqa: S603 - our own program
-            [*command, "alerts"], env={**environ, "FACETALLY_METRICS_ADDRESS": second}
-        ),
-    ]
-    stop = threading.Event()
+    second = f"{address}:{(int(port) + 1) % 65_536 if int(port) else 0}"
+    options = ["--config", str(settings.path), *_verbose()]
+    stop: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    while not stop.is_set() and all(child.poll() is None for child in children):
+        signal.signal(number, lambda number, _: stop.append(number))
+    children = {
+        "worker": _start([*options, "worker"], {}),
+        "alerts": _start([*options, "alerts"], {"FACETALLY_METRICS_ADDRESS": second}),
+    }
+    while not stop and all(child.poll() is None for child in children.values()):
         time.sleep(0.2)
-    ended = next((c.returncode for c in children if c.returncode is not None), 0)
+    ended = {name: c.returncode for name, c in children.items() if c.poll() is not None}
+    _end(children.values())
+    if not ended:
+        return  # as asked
+    for name, code in ended.items():
+        log.error("%s ended by itself (%d), and so all end", name, code)
+    # Even if it says that all is well: nobody asked it to end. Signals are below zero.
+    sys.exit(next((code for code in ended.values() if code > 0), WRONG))
+
+
+def _verbose() -> list[str]:
+    return ["--verbose"] if click.get_current_context().find_root().params.get("verbose") else []
+
+
+def _start(words: Sequence[str], more: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Run ``facetally`` in this interpreter, from where we are.
+
+    ``-m`` would look into the current folder first, where something else may be called deploy.
+    """
+    home = str(Path(str(deploy.__file__)).parents[1])
+    code = f"import sys; sys.path.insert(0, {home!r}); from deploy.cli.main import main; main()"
+    command = [sys.executable, "-P", "-c", code, *words]
+    return subprocess.Popen(command, env={**os.environ, **more})  # noqa: S603 - our own program
+
+
+def _end(children: Collection[subprocess.Popen[bytes]]) -> None:
     for child in children:
         if child.poll() is None:
             child.terminate()
+    deadline = time.monotonic() + _LONGEST_END
     for child in children:
-        child.wait()
-    sys.exit(ended)
+        try:
+            child.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
 
 
 COMMANDS: tuple[click.Command, ...] = (worker_command, alerts_command, up_command)

@@ -21,6 +21,7 @@ SECOND: Micros = 1_000_000
 _HOUR = 3600 * SECOND
 _BACKLOG_SPAN = 400 * 24 * _HOUR
 _BACKLOG_ENDS_BEFORE = _HOUR  # leaves room for what happened within the last hour and comes late
+_SECOND_WAVE = 12 * SECOND  # by then the threshold has been reached
 _OVERTAKEN_BY = 20  # so many records overtake one that is out of order, or precede a repeat
 
 
@@ -57,10 +58,10 @@ def estate(individuals: int) -> tuple[Site, Site, Site]:
     gates = Site(
         processor="harbour-metro",
         topic="gate-events",
-        partitions=3,
+        partitions=1,
         systems=tuple(f"gate-{number:02}" for number in range(1, 25)),
         individuals=individuals,
-        a_second=160.0,
+        a_second=250.0,
         late=60,
     )
     payment = Site(
@@ -68,7 +69,7 @@ def estate(individuals: int) -> tuple[Site, Site, Site]:
         topic="payment-events",
         partitions=2,
         systems=tuple(f"store-{number:02}" for number in range(1, 13)),
-        individuals=12_000,
+        individuals=8_000,
         a_second=30.0,
         names_faces=False,
         keyed=False,
@@ -83,7 +84,7 @@ def estate(individuals: int) -> tuple[Site, Site, Site]:
         systems=("door", "train-a", "train-b", "eval"),
         research=frozenset({"train-a", "train-b", "eval"}),
         galleries=("", "volunteers", "archive"),
-        individuals=4_000,
+        individuals=3_000,
         a_second=15.0,
         purges_gallery_after=7 * SECOND,
     )
@@ -109,6 +110,9 @@ class Story:
         self._late: deque[Happening] = deque()
         self._waiting: deque[tuple[int, Delivery]] = deque()
         self._told = 0
+        # Going over the threshold, nothing is overtaken, so that the reach is seen at once. What is
+        # late comes before and after that, and makes facetally look back on all facts.
+        self._orderly = False
         self._settled = 0  # people with a card: nothing happens to them any more
 
     def backlog(self, now: Micros) -> Iterator[Delivery]:
@@ -130,13 +134,14 @@ class Story:
         purge_at = began + site.purges_gallery_after if site.purges_gallery_after else None
         while site.ends_after is None or at < began + site.ends_after:
             at += 2 + int(self._rng.expovariate(site.a_second) * SECOND)
+            self._orderly = at < began + _SECOND_WAVE
             if purge_at is not None and at >= purge_at:
                 purge_at = None
                 yield from self._deliver(self._purged_gallery(at), at)
                 continue
             for happening in self._next(at):
                 yield from self._deliver(happening, at)
-            if self._late and self._rng.random() < 0.02:  # noqa: PLR2004 - about three a second
+            if self._late and self._connected_again(at - began):
                 yield from self._deliver(self._late.popleft(), at)
             yield from self._now_and_then(at, at, 1.0 / site.a_second)
         yield from self._ended(at)
@@ -145,14 +150,14 @@ class Story:
 
     def _next(self, at: Micros) -> list[Happening]:
         draw = self._rng.random()
-        if draw < 0.80 or not self._people:  # noqa: PLR2004 - the habits of people, in shares
+        if draw < 0.86 or not self._people:  # noqa: PLR2004 - the habits of people, in shares
             return [self._arrives(at)]
         person = self._rng.randrange(len(self._people))
-        if draw < 0.90:  # noqa: PLR2004
+        if draw < 0.92:  # noqa: PLR2004
             return [self._enrolled(at, self._people[person], self._place())]
-        if draw < 0.94:  # noqa: PLR2004
+        if draw < 0.95:  # noqa: PLR2004
             return [self._again(at, self._people[person])]
-        if draw < 0.96:  # noqa: PLR2004
+        if draw < 0.965:  # noqa: PLR2004
             return [self._loses_a_face(at, person)]
         if draw < 0.99:  # noqa: PLR2004
             return [self._leaves(at, person)]
@@ -197,7 +202,7 @@ class Story:
         return Happening(at, Kind.SUBJECT_REMOVED, subject=self._forget(number))
 
     def _gets_a_card(self, at: Micros, number: int) -> list[Happening]:
-        """A second id, linked to the first: the two are one individual."""
+        """Enrol a second id, linked to the first: the two are one individual."""
         person = self._forget(number)
         self._settled += 1
         card = f"{person}-card"
@@ -226,6 +231,11 @@ class Story:
         name = f"{at:x}-late" if self.site.names_faces else ""
         return _enrolment(at, stranger, _Face(*self._place(), name))
 
+    def _connected_again(self, elapsed: Micros) -> bool:
+        """Tell whether something late comes now: half of it early on, the rest after a while."""
+        first = len(self._late) > self.site.late // 2
+        return self._rng.random() < 0.2 and (first or elapsed > _SECOND_WAVE)  # noqa: PLR2004
+
     def _purged_gallery(self, at: Micros) -> Happening:
         system, gallery = self.site.systems[-1], self.site.galleries[-1]
         return Happening(at, Kind.GALLERY_PURGED, system=system, gallery=gallery)
@@ -250,9 +260,10 @@ class Story:
         sent = write(site.processor, happening, keyed=site.keyed)
         luck = self._rng.random()
         self._told += 1
-        if luck >= 0.01:  # noqa: PLR2004 - one in a hundred is overtaken
+        overtaken = luck < 0.01 and not self._orderly  # noqa: PLR2004 - one in a hundred
+        if not overtaken:
             yield Delivery(sent, due, happening)
-        if luck < 0.02:  # noqa: PLR2004 - and one in a hundred comes twice
+        if overtaken or luck > 0.99:  # noqa: PLR2004 - and one in a hundred comes twice
             self._waiting.append((self._told + _OVERTAKEN_BY, Delivery(sent, due, happening)))
         yield from self._overtaken(due)
 

@@ -69,9 +69,7 @@ class Truth:
     _research: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def of(
-        cls, happenings: Iterable[Happening], research: frozenset[str], at_least: int
-    ) -> Truth:
+    def of(cls, happenings: Iterable[Happening], research: frozenset[str], at_least: int) -> Truth:
         """Return what is so after *happenings*, given in any order, repeats and all."""
         truth = cls(research, at_least)
         for happening in sorted(set(happenings)):

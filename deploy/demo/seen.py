@@ -60,7 +60,9 @@ def look(monitor: Monitor) -> Seen:
         entries, head = audit.head(connection)
         return Seen(
             status=status(connection, settings.rules, settings.incomplete_topics()),
-            duties=[_duty(as_json(duty, now, monitor.calendar), duty.trigger_at) for duty in duties],
+            duties=[
+                _duty(as_json(duty, now, monitor.calendar), duty.trigger_at) for duty in duties
+            ],
             told=showing.told(connection),
             audit_entries=entries,
             audit_head=head,

@@ -13,7 +13,9 @@ SETTINGS = "facetally.toml"
 _WEBHOOK_SECRET = "webhook.secret"  # noqa: S105 - the name of a file
 
 
-def write_settings(folder: Path, servers: str, url: str, secret: str, sites: Sequence[Site]) -> Path:
+def write_settings(
+    folder: Path, servers: str, url: str, secret: str, sites: Sequence[Site]
+) -> Path:
     """Write the settings of the demo into *folder* and return their file."""
     hidden = folder / _WEBHOOK_SECRET
     hidden.touch(mode=0o600)

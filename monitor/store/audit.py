@@ -38,7 +38,7 @@ def head(connection: Connection) -> tuple[int, str]:
 def entries(connection: Connection) -> Iterator[Entry]:
     """Yield the whole log, oldest first."""
     query = select(schema.audit).order_by(schema.audit.c.seq)
-    for row in connection.execution_options(yield_per=5_000).execute(query):
+    for row in connection.execute(query, execution_options={"yield_per": 5_000}):
         yield Entry(**row._mapping)  # noqa: SLF001 - the documented way to a row's dict
 
 

@@ -112,7 +112,7 @@ def entries(
         stores = [names.store_ids[store] for store, tenant in names.tenants if tenant in wanted]
         ids = [names.processor_ids[name] for name in wanted]
         query = query.where(or_(columns.processor_id.in_(ids), columns.store_id.in_(stores)))
-    result = connection.execution_options(yield_per=20_000).execute(query)
+    result = connection.execute(query, execution_options={"yield_per": 20_000})
     for row in result:
         yield row[-1], _fact(names, row)
 

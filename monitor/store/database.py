@@ -21,9 +21,13 @@ class WrongDatabase(RuntimeError):
 
 
 def upgrade(engine: Engine) -> str:
-    """Bring the schema to the newest version; return it. Needs nobody else to be writing."""
+    """Bring the schema to the newest version; return it. Needs nobody else to be writing.
+
+    Raises WrongDatabase if a newer program has upgraded it already.
+    """
     config = _config()
     with engine.connect() as connection:
+        _refuse_unknown(MigrationContext.configure(connection).get_current_revision())
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         connection.commit()
@@ -39,15 +43,20 @@ def check_version(engine: Engine) -> None:
         raise WrongDatabase("the database has no tables of facetally: run 'facetally db upgrade'")
     if found == newest:
         return
-    if found in {revision.revision for revision in _scripts().walk_revisions()}:
-        raise WrongDatabase(
-            f"the database is at version {found}, this program needs {newest}: stop all workers "
-            "and run 'facetally db upgrade'"
-        )
+    _refuse_unknown(found)
     raise WrongDatabase(
-        f"the database is at version {found}, which this program does not know (it knows up to "
-        f"{newest}): install the newer facetally that upgraded it"
+        f"the database is at version {found}, this program needs {newest}: stop all workers "
+        "and run 'facetally db upgrade'"
     )
+
+
+def _refuse_unknown(found: str | None) -> None:
+    known = {revision.revision for revision in _scripts().walk_revisions()}
+    if found is not None and found not in known:
+        raise WrongDatabase(
+            f"the database is at version {found}, which this program does not know (it knows up "
+            f"to {_newest()}): install the newer facetally that upgraded it"
+        )
 
 
 def fingerprint(engine: Engine) -> str | None:

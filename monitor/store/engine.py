@@ -8,12 +8,13 @@ COMMITTED, and advisory locks in one fixed order (``locks.py``).
 from __future__ import annotations
 
 import fcntl
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 __all__ = [
@@ -23,12 +24,14 @@ __all__ = [
     "Engine",
     "WorkerLock",
     "answering",
+    "checked_url",
     "is_sqlite",
     "open_engine",
     "reading",
 ]
 
 BUSY_SECONDS = 10
+CONNECT_SECONDS = 10
 
 
 class BadDatabaseUrl(ValueError):
@@ -45,17 +48,41 @@ class AlreadyRunning(RuntimeError):
 
 def open_engine(url: str) -> Engine:
     """Return an engine for *url*: ``sqlite:///PATH`` or ``postgresql+psycopg://...``."""
+    parsed = _parsed(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed)
+    # An address that swallows what it is sent would hold up a command for minutes.
+    parsed = parsed.update_query_dict({"connect_timeout": str(CONNECT_SECONDS), **parsed.query})
+    return create_engine(
+        parsed, pool_pre_ping=True, isolation_level="READ COMMITTED", hide_parameters=True
+    )
+
+
+def checked_url(url: str, here: Path) -> str:
+    """Return *url*, the path of a SQLite file taken as relative to the folder *here*.
+
+    Raises BadDatabaseUrl, which never quotes *url*.
+    """
+    parsed = _parsed(url)
+    if parsed.get_backend_name() != "sqlite":
+        return url
+    if not parsed.database or parsed.database == ":memory:":
+        raise BadDatabaseUrl("database_url: give SQLite a file, sqlite:///FILE")
+    path = str((here / parsed.database).absolute())
+    return parsed.set(database=path).render_as_string(hide_password=False)
+
+
+def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError:
-        raise BadDatabaseUrl("database_url is no database URL; see the settings guide") from None
-    if parsed.get_backend_name() == "sqlite":
-        return _sqlite(url)
-    if parsed.drivername == "postgresql+psycopg":
-        return create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED")
-    raise BadDatabaseUrl(
-        f"database_url uses {parsed.drivername!r}; use sqlite:/// or postgresql+psycopg://"
-    )
+    except (ArgumentError, ValueError):
+        raise BadDatabaseUrl(
+            "database_url: is no database URL; write sqlite:///FILE or "
+            "postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME"
+        ) from None
+    if parsed.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}:
+        raise BadDatabaseUrl("database_url: must begin with sqlite:/// or postgresql+psycopg://")
+    return parsed
 
 
 @contextmanager
@@ -67,11 +94,31 @@ def answering(engine: Engine) -> Iterator[None]:
     try:
         yield
     except DBAPIError as exc:
-        where = engine.url.render_as_string(hide_password=True)
-        raise DatabaseUnreachable(
-            f"the database {where} does not answer ({type(exc.orig).__name__}): is it running, "
-            "and are address, user and password right?"
-        ) from None
+        raise _unreachable(engine.url, exc.orig) from None
+    except sqlite3.Error as exc:  # of a connection that is just being made
+        raise _unreachable(engine.url, exc) from None
+
+
+_SQLITE_SAYS = {
+    "SQLITE_NOTADB": "is no SQLite database: is database_url right?",
+    "SQLITE_CORRUPT": "is damaged: restore it from a copy, or make a new one and read all again",
+    "SQLITE_BUSY": "is in use by somebody else for too long",
+    "SQLITE_READONLY": "may not be written to: check its owner and mode",
+    "SQLITE_CANTOPEN": "cannot be opened: check its folder, owner and mode",
+    "SQLITE_FULL": "has no room left on its disk",
+}
+
+
+def _unreachable(url: URL, error: BaseException | None) -> DatabaseUnreachable:
+    kind = type(error).__name__
+    if url.get_backend_name() == "sqlite":
+        why = _SQLITE_SAYS.get(getattr(error, "sqlite_errorname", ""), f"cannot be used ({kind})")
+        return DatabaseUnreachable(f"the database {url.database} {why}")
+    where = url.set(query={}).render_as_string(hide_password=True)  # a query can hold a password
+    return DatabaseUnreachable(
+        f"the database {where} does not answer ({kind}): is it running, and are address, user and "
+        "password right?"
+    )
 
 
 def is_sqlite(connection: Connection | Engine) -> bool:
@@ -79,8 +126,12 @@ def is_sqlite(connection: Connection | Engine) -> bool:
     return connection.dialect.name == "sqlite"
 
 
-def _sqlite(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        hide_parameters=True,
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(dbapi_connection: object, _record: object) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection, Engine
@@ -26,15 +25,17 @@ from monitor.store.keeping import Keeping, Policy, learn_names
 from monitor.store.looking import UNCONFIRMED_AFTER, Looking
 from monitor.store.marking import apply_marks
 from monitor.store.names import Registry, UnknownNumber
+from monitor.store.pacing import Paced
 
-_REST = 4  # look back for at most a fifth of the time
+_RELOADS = 9  # names are learned all the time, but a number that stays unknown is an error
 
 
 class SqlKeeper:
     """Keeps batches in the database of *engine*; see ``monitor.intake.Keeper``.
 
     *feeding* names the configured topics that can feed a processor. The database is at the newest
-    migration and has our secret's fingerprint: ``deploy`` checks both before it makes this.
+    migration and has our secret's fingerprint: ``deploy`` checks both before it makes this. With
+    *background* look backs run in a thread of their own (``pacing.py``), not within ``tick``.
     """
 
     def __init__(
@@ -44,18 +45,20 @@ class SqlKeeper:
         feeding: Callable[[str], Iterable[str]],
         now: Instant,
         unconfirmed_after: Instant = UNCONFIRMED_AFTER,
+        *,
+        background: bool = False,
     ) -> None:
         self._engine, self._policy = engine, policy
         self._registry = Registry(engine, policy.marks)
         self._looking = Looking(engine, policy, feeding, unconfirmed_after)
-        self._look_again = 0.0
+        self._paced = Paced(background=background)
         apply_marks(engine, self._registry, policy, now)
 
     def keep(self, batches: Sequence[Batch]) -> None:
         """Keep all of *batches* in one transaction, or nothing of them."""
         learn_names(self._registry, batches)
         try:
-            self._keep(batches)
+            self._knowing_all(lambda: self._keep(batches))
         except TooManyRejects as stopped:
             self._page(Kind.PARTITION_STOPPED, str(stopped), batches)
             raise
@@ -63,34 +66,24 @@ class SqlKeeper:
             self._page(Kind.LOG_WENT_BACK, str(stopped), batches)
             raise
 
-    def _keep(self, batches: Sequence[Batch]) -> None:
-        while True:
-            try:
-                with self._engine.begin() as connection:
-                    Keeping(connection, self._registry.names, self._policy).keep(batches)
-            except UnknownNumber:
-                self._registry.reload()  # another worker has given out numbers meanwhile
-            else:
-                return
+    def _keep(self, batches: Sequence[Batch], settled: Iterable[Coordinates] = ()) -> None:
+        with self._engine.begin() as connection:
+            if batches:
+                Keeping(connection, self._registry.names, self._policy).keep(batches)
+            table = schema.rejects.c
+            for where in settled:
+                at = (where.topic, where.partition, where.offset)
+                key = (table.topic == at[0], table.partition == at[1], table.offset == at[2])
+                connection.execute(schema.rejects.delete().where(*key))
 
     def keep_replayed(self, batches: Sequence[Batch], settled: Iterable[Coordinates]) -> None:
         """Keep records that were rejects, and take those that are none any more off the list.
 
         Positions do not move. Raises LogWentBack; nothing is kept then.
         """
+        settled = tuple(settled)
         learn_names(self._registry, batches)
-        with self._engine.begin() as connection:
-            if batches:
-                Keeping(connection, self._registry.names, self._policy).keep(batches)
-            table = schema.rejects
-            for where in settled:
-                connection.execute(
-                    table.delete().where(
-                        table.c.topic == where.topic,
-                        table.c.partition == where.partition,
-                        table.c.offset == where.offset,
-                    )
-                )
+        self._knowing_all(lambda: self._keep(batches, settled))
 
     def _page(self, kind: Kind, where: str, batches: Sequence[Batch]) -> None:
         at = max(batch.read_at for batch in batches)
@@ -150,33 +143,40 @@ class SqlKeeper:
 
     def tick(self, now: Instant) -> None:
         """Look back where that is due (resting between), and confirm what can be confirmed."""
-        try:
-            self._tick(now)
-        except UnknownNumber:
-            self._registry.reload()  # of a processor that another worker brought
-            self._tick(now)
+        self._knowing_all(lambda: self._tick(now))
 
     def _tick(self, now: Instant) -> None:
         names = self._registry.names
-        started = time.monotonic()
-        if started >= self._look_again:
+        if self._paced.may_run():
             due = self._looking.due(names)
-            for processor in due:
-                self._looking.recount(names, processor, now)
             if due:
-                ended = time.monotonic()
-                self._look_again = ended + _REST * (ended - started)
+                self._paced.run(lambda: self._look_back(due, now))
         self._looking.confirm(names, now)
+
+    def _look_back(self, due: Iterable[str], now: Instant) -> None:
+        for processor in due:
+            self._looking.recount(self._registry.names, processor, now)
 
     def finish(self, now: Instant) -> None:
         """Recount all that is due and confirm all reaches: every record has been read."""
-        self._registry.reload()
+        self._knowing_all(lambda: self._finish(now))
+
+    def _finish(self, now: Instant) -> None:
         names = self._registry.names
         looking = Looking(self._engine, self._policy, None)
         while due := looking.due(names):
             for processor in due:
-                looking.recount(names, processor, now)
+                looking.recount(names, processor, now, wait=True)
         looking.confirm(names, now)
+
+    def _knowing_all(self, work: Callable[[], None]) -> None:
+        """Do *work*, with the names that other workers have given numbers to meanwhile."""
+        for _ in range(_RELOADS):
+            try:
+                return work()
+            except UnknownNumber:
+                self._registry.reload()
+        return work()
 
 
 def _fed_by(connection: Connection, topic: str) -> list[int]:

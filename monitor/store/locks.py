@@ -9,9 +9,10 @@ happen outside (``docs/decisions/0003-one-writer-per-processor.md``). SQLite has
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from monitor.store.engine import is_sqlite
 
@@ -19,6 +20,7 @@ _STORES = 0x66740001
 _PROCESSORS = 0x66740002
 _AUDIT = 0x66740003
 _SIGNS = 0x66740004
+_LOOKING = 0x66740005
 
 
 def lock_stores(connection: Connection, store_ids: Iterable[int]) -> None:
@@ -39,6 +41,26 @@ def lock_signs(connection: Connection) -> None:
 def lock_audit(connection: Connection) -> None:
     """Wait for the head of the audit log; take it last, it serialises everybody."""
     _lock(connection, _AUDIT, [0])
+
+
+@contextmanager
+def looking_back(engine: Engine, processor_id: int, *, wait: bool) -> Iterator[bool]:
+    """Yield whether we are the one who looks back on this processor; with *wait*, be that one.
+
+    Two look backs at once would each take what came in during the other for their own. Held by a
+    transaction that does nothing else, so that nobody who writes waits for it.
+    """
+    if is_sqlite(engine):
+        yield True
+        return
+    with engine.begin() as connection:
+        which = (_LOOKING, processor_id)
+        if wait:
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", which)
+            yield True
+            return
+        mine = connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(%s, %s)", which)
+        yield bool(mine.scalar())
 
 
 def _lock(connection: Connection, space: int, ids: Iterable[int]) -> None:

@@ -19,7 +19,7 @@ from monitor.rules import rule_for_trigger, stock_rules
 from monitor.store import book, owing, positions, schema, snapshots, watches
 from monitor.store.engine import reading
 from monitor.store.keeping import Policy
-from monitor.store.locks import lock_processors
+from monitor.store.locks import lock_processors, looking_back
 from monitor.store.names import Names
 from monitor.store.watches import Reach, Since, Watches
 from monitor.workdays import beijing_day
@@ -52,8 +52,15 @@ class Looking:
 
     # -- recount ---------------------------------------------------------------------------
 
-    def recount(self, names: Names, processor: str, now: Instant) -> bool:
-        """Look back on all facts of *processor*; return False if it is still due afterwards."""
+    def recount(self, names: Names, processor: str, now: Instant, *, wait: bool = False) -> bool:
+        """Look back on all facts of *processor*; return False if it is still due afterwards.
+
+        That is so, too, if another worker is at it; with *wait*, wait for that one.
+        """
+        with looking_back(self._engine, names.processor_ids[processor], wait=wait) as ours:
+            return ours and self._look_back(names, processor, now)
+
+    def _look_back(self, names: Names, processor: str, now: Instant) -> bool:
         if not self._begin(names, processor):
             return True
         thresholds = [(rule.reached_at, None) for rule in self._rules]
@@ -84,8 +91,10 @@ class Looking:
                 if _outdated(point, since, history.peak, reach.at_least):
                     stands = False
                     continue
-                held.reaches[processor][rule_id] = reach.found(point, now)
-                self._restate(connection, names, reach, point, now)
+                found = reach.found(point, now)
+                if not self._restate(connection, names, found, now):
+                    found = found.unopened(reach)
+                held.reaches[processor][rule_id] = found
             watch = held.watch[processor]
             held.watch[processor] = replace(
                 watch, peak=history.peak + since.raising, recount_due=not stands
@@ -93,14 +102,11 @@ class Looking:
             held.save()
         return stands
 
-    def _restate(
-        self, connection: Connection, names: Names, reach: Reach, point: Point | None, now: Instant
-    ) -> None:
-        """If the reach has its duty, see what the new day does to it."""
-        held = self._duty_of(connection, names, reach)
+    def _restate(self, connection: Connection, names: Names, found: Reach, now: Instant) -> bool:
+        """See what the day found does to the duty of the reach; return False if it has none."""
+        held = self._duty_of(connection, names, found)
         if held is None:
-            return
-        found = reach.found(point, now)
+            return False
         owing.restate(
             connection,
             *held,
@@ -108,6 +114,7 @@ class Looking:
             self._policy.calendar,
             self._found(connection, names, found, now),
         )
+        return True
 
     def _found(
         self, connection: Connection, names: Names, reach: Reach, now: Instant
@@ -147,13 +154,12 @@ class Looking:
             with self._engine.begin() as connection:
                 lock_processors(connection, [names.processor_ids[processor]])
                 held = Watches(connection, names, self._rules, [processor])
-                if held.watch[processor].recount_due:
-                    continue
+                # Before a recount that is due nothing is certain, but it may take long, too.
+                due = held.watch[processor].recount_due
+                look_at = self._page_if_late if due else self._look_at
                 for rule_id, reach in held.reaches[processor].items():
                     if reach.pending:
-                        held.reaches[processor][rule_id] = self._look_at(
-                            connection, names, reach, now
-                        )
+                        held.reaches[processor][rule_id] = look_at(connection, names, reach, now)
                 held.save()
 
     def _look_at(self, connection: Connection, names: Names, reach: Reach, now: Instant) -> Reach:
@@ -162,7 +168,7 @@ class Looking:
         if self._feeding is not None:
             topics = list(self._feeding(reach.processor))
             if not positions.all_passed(connection, topics, reach.trigger_at, seen):
-                return self._page_if_late(connection, reach, seen, now)
+                return self._page_if_late(connection, names, reach, now)
         self._open(connection, names, reach, now)
         return replace(reach, confirmed_at=now)
 
@@ -192,8 +198,9 @@ class Looking:
         owing.open_duty(connection, names, duty)
 
     def _page_if_late(
-        self, connection: Connection, reach: Reach, seen: Instant, now: Instant
+        self, connection: Connection, _names: Names, reach: Reach, now: Instant
     ) -> Reach:
+        seen = reach.first_seen_at if reach.first_seen_at is not None else now
         if reach.paged_at is not None or now - seen < self._unconfirmed_after:
             return reach
         notice = Notice(

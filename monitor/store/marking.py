@@ -43,7 +43,12 @@ def _mark(
     table = schema.places
     for number, place in places:
         research = policy.marks.research(place)
-        connection.execute(update(table).where(table.c.id == number).values(research=research))
+        differs = (table.c.id == number, table.c.research != research)
+        if (
+            connection.execute(update(table).where(*differs).values(research=research)).rowcount
+            == 0
+        ):
+            continue  # another worker that starts with the same settings came first
         mark = policy.marks.why(place)
         body = {
             "system": place.system,

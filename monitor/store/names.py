@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from monitor.facts import Order, Place, Store
 from monitor.marks import Marks
 from monitor.store import bulk, schema
+from monitor.store.engine import reading
 from monitor.store.locks import lock_processors, lock_stores
 
 _T = TypeVar("_T")
@@ -65,7 +66,7 @@ class Names:
 
     @classmethod
     def load(cls, connection: Connection) -> Names:
-        """Read all names."""
+        """Read all names, of one state: a place whose processor came later would be nobody's."""
         names = cls()
         for row in connection.execute(select(schema.processors)):
             names._processor(row.id, row.name)
@@ -110,13 +111,13 @@ class Registry:
     def __init__(self, engine: Engine, marks: Marks) -> None:
         self._engine = engine
         self._marks = marks
-        with engine.connect() as connection:
+        with reading(engine) as connection:
             self.names = Names.load(connection)
         self._check_namespaces()
 
     def reload(self) -> None:
         """Read all names again: another worker may have added some."""
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             self.names = Names.load(connection)
 
     def learn(
@@ -230,6 +231,6 @@ def _date(connection: Connection, store_id: int, processor_id: int) -> None:
 
 
 def _nulls_first(scope: Scope) -> tuple[str, tuple[bool, str], tuple[bool, str]]:
-    """A total order: None and the empty text differ, or two workers could insert crosswise."""
+    """Order totally: were None and the empty text equal, two workers could insert crosswise."""
     processor, system, gallery = scope
     return (processor, (system is not None, system or ""), (gallery is not None, gallery or ""))

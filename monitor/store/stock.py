@@ -101,7 +101,7 @@ def _linked(connection: Connection, names: Names, processor: str) -> set[bytes]:
 def _rows(connection: Connection, processor_id: int) -> Iterator[list[tuple[bytes, bytes]]]:
     table = schema.subjects
     query = select(table.c.subject, table.c.registers).where(table.c.processor_id == processor_id)
-    result = connection.execution_options(yield_per=_CHUNK).execute(query)
+    result = connection.execute(query, execution_options={"yield_per": _CHUNK})
     for part in result.partitions(_CHUNK):
         yield [(bytes(subject), bytes(registers)) for subject, registers in part]
 

@@ -53,7 +53,7 @@ def kept_ledger(connection: Connection, names: Names, marks: Marks) -> Ledger:
     ledger = working.ledger
     table = schema.subjects
     query = select(table).order_by(table.c.processor_id, table.c.subject)
-    rows = connection.execution_options(yield_per=20_000).execute(query)
+    rows = connection.execute(query, execution_options={"yield_per": 20_000})
     subjects = []
     for row in rows:
         key = (names.processor_by_id[row.processor_id], bytes(row.subject))

@@ -14,6 +14,8 @@ from monitor.rules import Rule
 from monitor.store import bulk, schema
 from monitor.store.names import Names
 
+_OFF = 0  # in place of the number of a rule that is not enabled
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
@@ -45,12 +47,16 @@ class Reach:
                 confirmed_at=None,
                 paged_at=None,
             )
-        return replace(
-            self,
-            trigger_at=point.at,
-            individuals=point.individuals,
-            first_seen_at=self.first_seen_at if self.first_seen_at is not None else now,
-        )
+        seen = self.first_seen_at
+        # A later instant was not looked for when ends were looked up for the earlier one.
+        if seen is None or (self.pending and point.at > (self.trigger_at or 0)):
+            seen = now
+        return replace(self, trigger_at=point.at, individuals=point.individuals, first_seen_at=seen)
+
+    def unopened(self, before: Reach) -> Reach:
+        """Return the reach of which no duty came; at another instant than *before* one may."""
+        moved = self.trigger_at != before.trigger_at
+        return replace(self, confirmed_at=None) if moved else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +77,7 @@ class Watches:
         self.watch: dict[str, Watch] = {}
         self.since: dict[str, Since] = {}
         self.reaches: dict[str, dict[str, Reach]] = {}
+        self._off: list[Reach] = []
         ids = [names.processor_ids[name] for name in wanted]
         self._read(ids)
         for name in wanted:
@@ -107,7 +114,9 @@ class Watches:
         reaches = self.reaches[processor]
         wanted = {rule.id: rule.reached_at for rule in rules}
         for rule_id in [rule_id for rule_id in reaches if rule_id not in wanted]:
-            del reaches[rule_id]
+            latch = reaches.pop(rule_id).latch
+            # Nobody looks for it any more: if its rule comes back, it is to be found anew.
+            self._off.append(Reach(processor=processor, rule=rule_id, at_least=_OFF, latch=latch))
         for rule_id, at_least in wanted.items():
             known = reaches.get(rule_id)
             if known is not None and known.at_least == at_least:
@@ -164,6 +173,7 @@ class Watches:
             for processor, reaches in sorted(self.reaches.items())
             for _, reach in sorted(reaches.items())
         ]
+        rows += [_reach_row(ids[reach.processor], reach) for reach in self._off]
         bulk.upsert(self._connection, schema.reaches, rows)
 
 
@@ -188,16 +198,14 @@ def recounts_due(connection: Connection, names: Names) -> list[str]:
 
 
 def pending(connection: Connection, names: Names) -> list[str]:
-    """Return the processors with a reach that is not confirmed, and no recount due."""
+    """Return the processors with a reach that is not confirmed."""
     table = schema.reaches.c
     query = (
         select(table.processor_id)
         .where(table.trigger_at.is_not(None), table.confirmed_at.is_(None))
         .distinct()
     )
-    due = set(recounts_due(connection, names))
-    found = {names.processor_by_id[number] for number in connection.scalars(query)}
-    return sorted(found - due)
+    return sorted(names.processor_by_id[number] for number in connection.scalars(query))
 
 
 __all__ = ["Reach", "Since", "Watches", "pending", "recounts_due"]

@@ -137,11 +137,11 @@ class Facetally:
         found = self.json("verify")
         return str(next(c["detail"] for c in found["checks"] if c["check"] == "registers"))
 
-    def start(self, *arguments: str, environ: Mapping[str, str]) -> Owned:
+    def start(self, *arguments: str) -> Owned:
         """Start a command that goes on until it is told to stop, from scratch."""
         command = [sys.executable, *MODULE, "--config", str(self.settings), *arguments]
         log = self.home / f"{arguments[0]}.log"
-        return Owned(command, log=log, env={**self.environ, **environ}, cwd=REPOSITORY)
+        return Owned(command, log=log, env=self.environ, cwd=REPOSITORY)
 
     def from_scratch(self, *arguments: str) -> Answer:
         """Run the command in an interpreter of its own, imports and all."""

@@ -139,7 +139,7 @@ class Estate:
 
     def leave(self, processor: str) -> None:
         subject = self._somebody(processor)
-        system = self.rng.choice([*{s for s, _, _ in _SYSTEMS[processor]}, None, None])
+        system = self.rng.choice([*(s for s, _, _ in _SYSTEMS[processor]), None, None])
         self._tell("subject.removed", processor, system, subject=subject)
 
     def delete_a_face(self, processor: str) -> None:
@@ -222,7 +222,9 @@ def history(seed: int, base_events: int = BASE_EVENTS) -> History:
 def _late(estate: Estate) -> Told:
     """Return the enrolment of the day before the reach that nobody had told."""
     assert estate.gap is not None
-    return Told(estate.gap[0] + 1, 1_000, "face.enrolled", ACME, "gates", "main", "acme-late", "acme-late/0")
+    return Told(
+        estate.gap[0] + 1, 1_000, "face.enrolled", ACME, "gates", "main", "acme-late", "acme-late/0"
+    )
 
 
 def _next_morning(at: int) -> int:

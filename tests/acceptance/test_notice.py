@@ -76,7 +76,7 @@ def test_a_crossing_reaches_alertmanager_and_a_signed_webhook_and_stays_while_op
             secret=base64.b64encode(KEY).decode(),
         )
         facetally = Facetally(forker, tmp_path / "run", settings, database_url=url)
-        alerts = facetally.start("alerts", environ={})
+        alerts = facetally.start("alerts")
         try:
             facetally.apply_lines("cloudevents", enrolments(processor, 3))
             until(lambda: bool(alertmanager.alerts(f"processor={processor}")))

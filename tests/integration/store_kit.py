@@ -12,11 +12,12 @@ from sqlalchemy import Connection, Engine, select, text
 from monitor.digest import digest
 from monitor.duties import Duty
 from monitor.facts import Fact, Instant, StorageFact
+from monitor.history import look_back
 from monitor.intake import Batch, Move
 from monitor.ledger import Ledger, Stock
 from monitor.limits import RejectLimit
 from monitor.marks import Marks, SystemMark
-from monitor.rules import SHIPPED, Rule, with_overrides
+from monitor.rules import SHIPPED, Rule, stock_rules, with_overrides
 from monitor.store import owing, schema, stock
 from monitor.store.engine import is_sqlite, open_engine, reading
 from monitor.store.keeper import SqlKeeper
@@ -51,9 +52,7 @@ def rules_at(*thresholds: int) -> tuple[Rule, ...]:
     return with_overrides(SHIPPED, [{"id": "frt.file", "at_least": first}, *more])
 
 
-def policy(
-    *thresholds: int, marks: Marks = MARKS, limit: RejectLimit | None = None
-) -> Policy:
+def policy(*thresholds: int, marks: Marks = MARKS, limit: RejectLimit | None = None) -> Policy:
     rules = rules_at(*thresholds) if thresholds else SHIPPED
     return Policy(rules=rules, calendar=CALENDAR, marks=marks, limit=limit or RejectLimit())
 
@@ -171,8 +170,10 @@ def differences(
     research = chosen.marks.research
     with reading(engine) as connection:
         names = Names.load(connection)
-        found = _differ("stock", _counts(stock.read(connection, names)), oracle.stock(facts, research))
-        found += [f"verify {f.check}: {f.detail}" for f in verify(connection, chosen.marks) if not f.holds]
+        found = _differ(
+            "stock", _counts(stock.read(connection, names)), oracle.stock(facts, research)
+        )
+        found += _wrong(connection, chosen)
         whole = Ledger(research)
         whole.apply_all(facts)
         kept = digest(kept_ledger(connection, names, chosen.marks))
@@ -186,13 +187,43 @@ def differences(
     return found
 
 
+def differences_from_ledger(
+    engine: Engine, facts: Sequence[StorageFact], chosen: Policy
+) -> list[str]:
+    """Like ``differences``, for more facts than the oracle can fold: the pure ledger says."""
+    research = chosen.marks.research
+    whole = Ledger(research)
+    whole.apply_all(facts)
+    wanted = [(rule.reached_at, None) for rule in stock_rules(chosen.rules)]
+    with reading(engine) as connection:
+        names = Names.load(connection)
+        found = _differ("stock", _counts(stock.read(connection, names)), _counts(whole.stock))
+        found += _wrong(connection, chosen)
+        kept = digest(kept_ledger(connection, names, chosen.marks))
+        found += _differ("digest", kept, digest(whole))
+        found += _faces_differ(connection, names, whole)
+        for one in status(connection, chosen.rules).processors:
+            reaches = look_back(facts, one.processor, wanted, research).reaches
+            for threshold in one.thresholds:
+                point = reaches[threshold.at_least]
+                reach = threshold.reach
+                have = None if reach.trigger_at is None else (reach.trigger_at, reach.individuals)
+                found += _differ(f"{one.processor} reaches {threshold.at_least}", have, point)
+    return found
+
+
+def _wrong(connection: Connection, chosen: Policy) -> list[str]:
+    findings = verify(connection, chosen.marks)
+    return [f"verify {one.check}: {one.detail}" for one in findings if not one.holds]
+
+
 def _triggers_differ(
     connection: Connection, facts: Sequence[StorageFact], chosen: Policy
 ) -> list[str]:
     found = []
     for one in status(connection, chosen.rules).processors:
         numbers = oracle.timeline(facts, one.processor, chosen.marks.research)
-        found += _differ(f"recount of {one.processor}", one.recount_pending, False)
+        found += [f"{one.processor}: a recount is due"] if one.recount_pending else []
         for threshold in one.thresholds:
             expected = oracle.first_reach(numbers, threshold.at_least)
             what = f"{one.processor} reaches {threshold.at_least}"

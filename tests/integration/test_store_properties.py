@@ -9,6 +9,7 @@ restart. Then stock, as-of numbers, trigger instants, faces and digest are the o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -72,9 +73,13 @@ def check(engine: Engine, profile: str, seeds: range) -> None:
         facts = history(Random(seed), PROFILES[profile])
         if not wrong(engine, seed, facts):
             continue
-        least = smallest(facts, lambda some: bool(_found(engine, seed, some)))
+        least = smallest(facts, partial(_fails, engine, seed))
         told = "\n".join([*_found(engine, seed, least), "of which", *map(repr, least)])
         pytest.fail(f"profile {profile}, seed {seed}:\n{told}")
+
+
+def _fails(engine: Engine, seed: int, facts: Sequence[StorageFact]) -> bool:
+    return bool(_found(engine, seed, facts))
 
 
 def _found(engine: Engine, seed: int, facts: Sequence[StorageFact]) -> list[str]:

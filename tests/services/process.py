@@ -58,6 +58,10 @@ class Owned:
     def alive(self) -> bool:
         return self._process.poll() is None
 
+    def code(self) -> int | None:
+        """Return the exit code, or None while it runs."""
+        return self._process.poll()
+
     def until(self, ready: Callable[[], bool], *, seconds: float) -> None:
         """Wait until *ready* says so. Raise NotUpError if the process ends first, or never."""
         deadline = time.monotonic() + seconds

@@ -1,0 +1,56 @@
+"""Work that takes long and may wait: one piece after another, with rests between.
+
+A look back over 100,000 individuals takes a second or more of processor time. In a worker it runs
+in a thread of its own, so that batches go on meanwhile; the rest keeps it to a third of the time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+_REST = 2.0
+_LONGEST_REST = 10.0  # seconds: a reach that waits for a look back is found within these
+
+
+class Paced:
+    """Runs pieces of work, never two at once. With *background* they run in a daemon thread."""
+
+    def __init__(self, *, background: bool) -> None:
+        self._background = background
+        self._again = 0.0
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
+
+    def may_run(self) -> bool:
+        """Tell whether the next piece can start now. Raises what the last one raised."""
+        if self._thread is not None and self._thread.is_alive():
+            return False
+        self._thread = None
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return time.monotonic() >= self._again
+
+    def run(self, work: Callable[[], None]) -> None:
+        """Do *work*, here or in the background; call only if it ``may_run``."""
+        if not self._background:
+            self._timed(work)
+            return
+        self._thread = threading.Thread(target=self._guarded, args=(work,), daemon=True)
+        self._thread.start()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            self._timed(work)
+        except Exception as exc:  # noqa: BLE001 - raised again where the next piece is asked for
+            self._error = exc
+
+    def _timed(self, work: Callable[[], None]) -> None:
+        started = time.monotonic()
+        try:
+            work()
+        finally:
+            ended = time.monotonic()
+            self._again = ended + min(_REST * (ended - started), _LONGEST_REST)

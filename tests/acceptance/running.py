@@ -1,0 +1,126 @@
+"""Processes of ``facetally`` that run until they are killed, and how far they have got."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from kafka.errors import CoordinatorNotAvailableError
+from sqlalchemy import func, select
+
+from monitor.store import schema
+from monitor.store.engine import open_engine, reading
+from streams.admin import Admin
+from streams.connection import Connection
+from tests.acceptance.command import Facetally
+from tests.services.kafka import Kafka
+from tests.services.process import Owned
+
+PATIENCE = 120.0
+
+
+def until(seen: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    """Wait for *seen*; after *patience* seconds fail, saying *what* was waited for."""
+    deadline = time.monotonic() + patience
+    while not seen():
+        assert time.monotonic() < deadline, f"waited {patience:.0f} s in vain: {what}"
+        time.sleep(0.05)
+
+
+class Stored:
+    """What is in the database, read beside the workers that write it."""
+
+    def __init__(self, database_url: str) -> None:
+        self._engine = open_engine(database_url)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def records(self) -> int:
+        """Return how many records were kept: the sum of all positions."""
+        query = select(func.coalesce(func.sum(schema.positions.c.next_offset), 0))
+        with reading(self._engine) as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def notices(self) -> dict[str, list[Mapping[str, Any]]]:
+        """Return key, processor, rule and duty of each notice, by kind."""
+        found: dict[str, list[Mapping[str, Any]]] = {}
+        with reading(self._engine) as connection:
+            for row in connection.execute(select(schema.notices)).mappings():
+                found.setdefault(row["kind"], []).append(dict(row))
+        return found
+
+
+class Process:
+    """One command that is started again after each kill."""
+
+    def __init__(self, facetally: Facetally, name: str) -> None:
+        self._facetally, self.name = facetally, name
+        self._process: Owned | None = None
+
+    def start(self) -> None:
+        self._process = self._facetally.start(self.name)
+
+    def kill(self) -> None:
+        """SIGKILL. It must have been running."""
+        assert self._process is not None
+        assert self._process.alive(), f"{self.name} ended by itself{self._process.tail()}"
+        self._process.kill()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.stop()
+
+    def alive(self) -> bool:
+        return self._process is not None and self._process.alive()
+
+
+@contextlib.contextmanager
+def processes(facetally: Facetally, *names: str) -> Iterator[list[Process]]:
+    """Run these commands until the block ends, which asks them to end and then kills them."""
+    started = [Process(facetally, name) for name in names]
+    try:
+        for process in started:
+            process.start()
+        yield started
+    finally:
+        for process in started:
+            process.stop()
+
+
+class Group:
+    """What the broker knows: members of the group, ends of the topics."""
+
+    def __init__(self, kafka: Kafka, group: str, topics: Sequence[str]) -> None:
+        self._kafka, self._group, self._topics = kafka, group, topics
+
+    def members(self) -> int:
+        admin = self._kafka.admin()
+        try:
+            return len(admin.describe_groups([self._group])[self._group]["members"])
+        except CoordinatorNotAvailableError:  # nobody has ever been in a group here
+            return 0
+        finally:
+            admin.close()
+
+    def ends(self) -> dict[str, int]:
+        """Return the end of each partition that has any record, named ``topic/partition``."""
+        with Admin(Connection(bootstrap_servers=self._kafka.bootstrap)) as admin:
+            partitions = [
+                (seen.topic, number)
+                for seen in admin.topics(self._topics)
+                for number in range(seen.partitions)
+            ]
+            ends = admin.ends(partitions)
+        return {f"{topic}/{number}": end for (topic, number), end in ends.items() if end}
+
+
+def settings(
+    kafka: Kafka, group: str, topics: Sequence[str], webhook: str, signing: str, head: str = ""
+) -> str:
+    """Return a settings file over *topics* of CloudEvents that sends notices to *webhook*."""
+    read = "".join(f'[[topics]]\nname = "{name}"\nsource = "cloudevents"\n' for name in topics)
+    channel = f'[[channels]]\nkind = "webhook"\nurl = "{webhook}"\nsecret = "{signing}"\n'
+    return f'bootstrap_servers = "{kafka.bootstrap}"\ngroup = "{group}"\n{head}\n{read}\n{channel}'

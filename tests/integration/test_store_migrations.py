@@ -1,0 +1,118 @@
+"""The migrations make the tables of ``schema``, and only our own database is written to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, inspect, text
+
+from monitor.store import schema
+from monitor.store.database import (
+    WrongDatabase,
+    check_secret,
+    check_version,
+    fingerprint,
+    upgrade,
+)
+from monitor.store.engine import open_engine, reading
+from tests.builders import ANN, enrolled
+from tests.integration.store_kit import batch, keeper, now_status, policy
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    if request.param == "sqlite":
+        engine = open_engine(f"sqlite:///{tmp_path / 'store.db'}")
+    else:
+        engine = open_engine(request.getfixturevalue("postgres_url"))
+    yield engine
+    engine.dispose()
+
+
+def test_upgrading_an_empty_database_makes_the_tables_of_the_schema(
+    empty_database: Engine,
+) -> None:
+    upgrade(empty_database)
+    with reading(empty_database) as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        found = compare_metadata(context, schema.metadata)
+
+    assert found == []
+
+
+def primary_keys(connection: Connection) -> dict[str, list[str]]:
+    seen = inspect(connection)
+    return {
+        table: seen.get_pk_constraint(table)["constrained_columns"]
+        for table in schema.metadata.tables
+    }
+
+
+def test_migrated_tables_have_the_keys_of_the_schema(empty_database: Engine) -> None:
+    """What ``compare_metadata`` does not look at, and what every upsert leans on."""
+    upgrade(empty_database)
+    with reading(empty_database) as connection:
+        found = primary_keys(connection)
+
+    expected = {n: [c.name for c in t.primary_key] for n, t in schema.metadata.tables.items()}
+    assert found == expected
+
+
+def test_sqlite_keeps_keyed_tables_without_a_second_tree(tmp_path: Path) -> None:
+    made = {}
+    for name, make in (("migrated", upgrade), ("schema", schema.metadata.create_all)):
+        engine = open_engine(f"sqlite:///{tmp_path / name}.db")
+        make(engine)
+        with reading(engine) as connection:
+            query = text("SELECT name FROM sqlite_master WHERE sql LIKE '%WITHOUT ROWID%'")
+            made[name] = set(connection.scalars(query))
+        engine.dispose()
+
+    assert made["migrated"] == made["schema"] != set()
+
+
+def test_upgrading_twice_changes_nothing(empty_database: Engine) -> None:
+    newest = upgrade(empty_database)
+    keeper(empty_database).keep([batch([enrolled(ANN, 1)])])
+
+    assert upgrade(empty_database) == newest
+    assert now_status(empty_database, policy(2).rules).processors[0].stock.individuals == 1
+
+
+def test_a_migrated_database_passes_the_check(empty_database: Engine) -> None:
+    upgrade(empty_database)
+
+    check_version(empty_database)
+
+
+def test_a_database_without_our_tables_says_what_to_do(empty_database: Engine) -> None:
+    with pytest.raises(WrongDatabase, match="has no tables of facetally: run 'facetally db upgr"):
+        check_version(empty_database)
+
+
+def test_a_database_of_a_newer_program_is_refused(empty_database: Engine) -> None:
+    newest = upgrade(empty_database)
+    with empty_database.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(WrongDatabase, match=f"version 9999, .* knows up to {newest}.*newer"):
+        check_version(empty_database)
+
+
+def test_the_first_secret_marks_the_database_and_another_is_refused(
+    empty_database: Engine,
+) -> None:
+    upgrade(empty_database)
+
+    assert fingerprint(empty_database) is None
+    check_secret(empty_database, "ours")
+    check_secret(empty_database, "ours")
+    with pytest.raises(WrongDatabase, match="another secret") as refused:
+        check_secret(empty_database, "theirs")
+
+    assert fingerprint(empty_database) == "ours"
+    assert "ours" not in str(refused.value).split()
+    assert "theirs" not in str(refused.value)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from monitor.chain import GENESIS, Entry, canonical, first_broken, seal
+
+
+def chain(length: int) -> list[Entry]:
+    entries: list[Entry] = []
+    for seq in range(1, length + 1):
+        previous = entries[-1].hash if entries else GENESIS
+        body = canonical({"number": seq, "名": "脸"})
+        entries.append(seal(seq, seq * 10, "duty.opened", "acme", body, previous))
+    return entries
+
+
+@pytest.mark.parametrize("length", [0, 1, 5])
+def test_a_chain_as_it_was_sealed_is_whole(length: int) -> None:
+    assert first_broken(chain(length)) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seq": 7},
+        {"at": 31},
+        {"kind": "duty.moved"},
+        {"processor": "beta"},
+        {"processor": None},
+        {"body": canonical({"number": 4})},
+        {"previous": "f" * 64},
+        {"hash": "f" * 64},
+    ],
+)
+def test_a_changed_field_breaks_the_chain_where_it_is(change: dict[str, object]) -> None:
+    entries = chain(5)
+    entries[2] = replace(entries[2], **change)  # type: ignore[arg-type]  # fields of an entry
+
+    assert first_broken(entries) == entries[2].seq
+
+
+def test_an_entry_sealed_again_breaks_the_next_one() -> None:
+    entries = chain(5)
+    entries[2] = seal(3, 30, "duty.opened", "acme", canonical({"number": 9}), entries[1].hash)
+
+    assert first_broken(entries) == 4
+
+
+@pytest.mark.parametrize("gone", [0, 2])
+def test_a_missing_entry_breaks_the_chain_behind_it(gone: int) -> None:
+    entries = chain(5)
+    del entries[gone]
+
+    assert first_broken(entries) == gone + 2
+
+
+def test_two_entries_that_changed_places_break_the_chain() -> None:
+    entries = chain(5)
+    entries[1], entries[2] = entries[2], entries[1]
+
+    assert first_broken(entries) == 3
+
+
+def test_an_entry_put_in_between_breaks_the_chain() -> None:
+    entries = chain(3)
+    forged = seal(2, 15, "duty.opened", "acme", canonical({}), entries[0].hash)
+
+    assert first_broken([entries[0], forged, *entries[1:]]) == 2
+
+
+def test_what_stands_in_one_field_cannot_be_moved_to_the_next() -> None:
+    one = seal(1, 1, "a", "b", "c", GENESIS)
+    other = seal(1, 1, "a", 'b","c', "", GENESIS)
+
+    assert one.hash != other.hash
+
+
+def test_one_body_has_one_spelling() -> None:
+    assert canonical({"b": 1, "a": "脸"}) == canonical({"a": "脸", "b": 1}) == '{"a":"脸","b":1}'
+    assert json.loads(canonical({"a": [1, None]})) == {"a": [1, None]}

@@ -1,0 +1,471 @@
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import certifi
+import pytest
+
+from alerts.channels.alertmanager import AlertmanagerSettings
+from alerts.channels.log import LogSettings
+from alerts.channels.webhook import WebhookSettings
+from deploy.reading import BadConfig
+from deploy.settings import Settings, load
+from monitor.facts import Place
+from monitor.rules import SHIPPED
+from tests.conftest import REPOSITORY
+
+EXAMPLES = sorted((REPOSITORY / "deploy" / "examples").glob("*.toml"))
+GUIDE = REPOSITORY / "docs" / "settings.md"
+PASSWORD = "hunter2-canary"
+WEBHOOK = "whsec_" + "bXkgdmVyeSBzZWNyZXQga2V5IGZvciB0ZXN0cw=="
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A folder with certificates that may be named, and other files to name."""
+    end = "-----END CERTIFICATE-----\n"
+    (tmp_path / "ca.pem").write_text(Path(certifi.where()).read_text().partition(end)[0] + end)
+    (tmp_path / "calendars").mkdir()
+    (tmp_path / "empty").write_text("")
+    return tmp_path
+
+
+def read(here: Path, text: str, **environ: str) -> Settings:
+    file = here / "facetally.toml"
+    file.write_text(text)
+    return load(str(file), environ)
+
+
+def refusal(here: Path, text: str, **environ: str) -> str:
+    with pytest.raises(BadConfig) as refused:
+        read(here, text, **environ)
+    assert "Traceback" not in str(refused.value)
+    return str(refused.value)
+
+
+TOPIC = '[[topics]]\nname = "t"\nsource = "cloudevents"\n'
+SYSTEM = '[[systems]]\nprocessor = "acme"\nsystem = "lab"\n'
+TABLE = (
+    '[[sources.db.tables]]\ntable = "public.face"\nface = "id"\nsubject = "person"\n'
+    'processor = "acme"\nsystem = "gate"\n'
+)
+DEBEZIUM = '[sources.db]\nadapter = "debezium"\n'
+HOOK = f'[[channels]]\nkind = "webhook"\nurl = "https://example.org/hook"\nsecret = "{WEBHOOK}"\n'
+ALERTMANAGER = '[[channels]]\nkind = "alertmanager"\nurl = "http://127.0.0.1:9093"\n'
+SASL = f'[sasl]\nusername = "u"\npassword = "{PASSWORD}"\n'
+
+
+def test_an_empty_file_is_enough(here: Path) -> None:
+    settings = read(here, "")
+
+    assert settings.database_url == f"sqlite:///{here}/facetally.db"
+    assert settings.secret_file == here / "facetally.secret"
+    assert settings.bootstrap_servers == "127.0.0.1:9092"
+    assert settings.group == "facetally"
+    assert settings.metrics_address == "127.0.0.1:9464"
+    assert settings.rules == SHIPPED
+    assert settings.channels == [LogSettings()]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_can_be_loaded_and_reads_its_topics_by_its_own_source(example: Path) -> None:
+    settings = load(str(example), {})
+
+    assert settings.topics
+    assert {topic.source for topic in settings.topics} == {example.stem}
+    assert settings.rules == SHIPPED
+
+
+TABLES = {"channels", "reject_limit", "rules", "sasl", "sources", "systems", "tls", "topics"}
+SCALARS: Mapping[str, tuple[str, str, Callable[[Settings], object]]] = {
+    "database_url": ('"sqlite:////a.db"', "sqlite:////b.db", lambda s: s.database_url),
+    "secret_file": ('"/a"', "/b", lambda s: str(s.secret_file)),
+    "bootstrap_servers": ('"a:1"', "b:1,c:2", lambda s: s.bootstrap_servers),
+    "group": ('"a"', "b", lambda s: s.group),
+    "instance_id": ('"a"', "b", lambda s: s.instance_id),
+    "session_timeout_seconds": ("7", "8.5", lambda s: s.session_timeout_seconds),
+    "start_patience_seconds": ("7", "8.5", lambda s: s.start_patience_seconds),
+    "metrics_address": ('"127.0.0.1:1"', "[::1]:2", lambda s: s.metrics_address),
+    "tolerance_seconds": ("7", "8.5", lambda s: s.tolerance_us / 1e6),
+    "unconfirmed_after_minutes": ("7", "8.5", lambda s: s.unconfirmed_after_us / 6e7),
+    "max_batch_records": ("7", "8", lambda s: s.max_batch_records),
+    "calendar_dir": ('"/a"', "/b", lambda s: str(s.calendar_dir)),
+}
+
+
+@pytest.mark.parametrize("key", SCALARS)
+def test_a_variable_overrides_the_file(here: Path, key: str) -> None:
+    written, override, get = SCALARS[key]
+    said = tomllib.loads(f"x = {written}")["x"]
+    of_file = get(read(here, f"{key} = {written}"))
+    of_variable = get(read(here, f"{key} = {written}", **{f"FACETALLY_{key.upper()}": override}))
+
+    assert str(of_file) in {str(said), f"{float(said)}" if not isinstance(said, str) else said}
+    assert str(of_variable) == override
+
+
+@pytest.mark.parametrize("key", SCALARS)
+def test_a_variable_counts_where_the_file_lacks_the_key(here: Path, key: str) -> None:
+    _, override, get = SCALARS[key]
+
+    assert str(get(read(here, "", **{f"FACETALLY_{key.upper()}": override}))) == override
+
+
+@pytest.mark.parametrize("key", SCALARS)
+def test_an_empty_variable_is_none(here: Path, key: str) -> None:
+    written, _, get = SCALARS[key]
+    text = f"{key} = {written}"
+
+    assert get(read(here, text, **{f"FACETALLY_{key.upper()}": ""})) == get(read(here, text))
+
+
+def test_every_single_value_of_the_root_is_tried_above(here: Path) -> None:
+    assert known_in(refusal(here, "nonsense = 1")) == set(SCALARS) | TABLES
+
+
+def test_the_file_may_be_named_by_a_variable(here: Path) -> None:
+    (here / "other.toml").write_text('group = "other"')
+
+    assert load(None, {"FACETALLY_CONFIG": str(here / "other.toml")}).group == "other"
+
+
+def test_a_relative_path_is_relative_to_the_settings_file(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "deep").mkdir()
+    (here / "deep" / "facetally.toml").write_text(
+        'database_url = "sqlite:///../data/x.db"\nsecret_file = "s"\ncalendar_dir = "../calendars"'
+    )
+    monkeypatch.chdir(here)
+    settings = load("deep/facetally.toml", {})
+
+    assert settings.database_url == f"sqlite:///{here}/deep/../data/x.db"
+    assert (here / settings.secret_file) == here / "deep" / "s"
+    assert settings.calendar_dir is not None
+    assert (here / settings.calendar_dir).resolve() == here / "calendars"
+
+
+def test_secrets_may_be_in_files_beside_the_settings(here: Path) -> None:
+    (here / "pw").write_text(f"{PASSWORD}\n")
+    (here / "hook").write_text(f"{WEBHOOK}\n")
+    settings = read(
+        here,
+        '[sasl]\nusername = "u"\npassword_file = "pw"\n'
+        '[[channels]]\nkind = "webhook"\nurl = "https://example.org"\nsecret_file = "hook"\n',
+    )
+
+    assert settings.sasl is not None
+    assert settings.sasl.password == PASSWORD
+    assert isinstance(settings.channels[0], WebhookSettings)
+    assert settings.channels[0].secret == WEBHOOK
+
+
+def test_no_password_or_secret_is_in_the_repr(here: Path) -> None:
+    settings = read(
+        here,
+        f'database_url = "postgresql+psycopg://u:{PASSWORD}@h/db?password={PASSWORD}"\n{SASL}{HOOK}'
+        f'authorization = "Bearer {PASSWORD}"\n',
+    )
+
+    assert PASSWORD not in repr(settings)
+    assert WEBHOOK not in repr(settings)
+
+
+def test_tls_and_login_come_together(here: Path) -> None:
+    settings = read(here, f'[tls]\nca_file = "ca.pem"\ncheck_host_name = false\n{SASL}')
+
+    assert settings.tls is not None
+    assert settings.tls.ca_file == str(here / "ca.pem")
+    assert not settings.tls.check_host_name
+    assert settings.sasl is not None
+    assert settings.sasl.mechanism == "SCRAM-SHA-512"
+
+
+def test_a_gallery_that_is_marked_stays_in_the_namespace_of_its_system(here: Path) -> None:
+    gallery = f'{SYSTEM}gallery = "g"\npurpose = "research"\nreason = "r"\nby = "b"\n'
+    settings = read(here, f'{SYSTEM}namespace = "shared/group"\n{gallery}')
+
+    assert settings.marks.namespace("acme", "lab") == "shared/group"
+    assert settings.marks.research(Place("acme", "lab", "g"))
+    assert not settings.marks.research(Place("acme", "lab", ""))
+
+
+def test_a_rule_is_changed_by_its_id_and_its_legacy_row_follows(here: Path) -> None:
+    settings = read(here, '[[rules]]\nid = "frt.file"\nat_least = 5\n')
+    numbers = {rule.id: rule.at_least for rule in settings.rules}
+
+    assert numbers["frt.file"] == 5
+    assert numbers["frt.file.legacy"] == 5
+    assert numbers["pio.report"] == 1_000_000
+
+
+def test_a_rule_is_added_under_a_new_id(here: Path) -> None:
+    settings = read(here, '[[rules]]\nid = "own.warning"\nat_least = 90000\nperiod = 10\n')
+
+    assert [rule.at_least for rule in settings.rules if rule.id == "own.warning"] == [90_000]
+
+
+def test_a_topic_may_be_restricted_to_processors(here: Path) -> None:
+    other = '[[topics]]\nname = "o"\nsource = "cloudevents"\n'
+    settings = read(here, f'{TOPIC}processors = ["acme"]\ncreate_partitions = 3\n{other}')
+
+    assert settings.feeding("acme") == ["t", "o"]
+    assert settings.feeding("beta") == ["o"]
+    assert settings.topics[0].create_partitions == 3
+
+
+def test_a_source_that_began_before_its_first_record_makes_its_topics_incomplete(
+    here: Path,
+) -> None:
+    source = '[sources.late]\nadapter = "cloudevents"\ncomplete = false\n'
+    settings = read(here, f'{source}[[topics]]\nname = "t"\nsource = "late"\n')
+
+    assert settings.incomplete_topics() == ["t"]
+
+
+def test_all_kinds_of_channels_are_read(here: Path) -> None:
+    settings = read(
+        here,
+        f'{HOOK}ca_file = "ca.pem"\n{ALERTMANAGER}every_s = 30\n[[channels]]\nkind = "log"\n',
+    )
+    hook, alertmanager, log = settings.channels
+
+    assert isinstance(hook, WebhookSettings)
+    assert hook.ca_file == here / "ca.pem"
+    assert isinstance(alertmanager, AlertmanagerSettings)
+    assert alertmanager.every_s == 30
+    assert log == LogSettings()
+
+
+# Each line: what is written, and what the answer must name.
+REFUSED: Mapping[str, tuple[str, str]] = {
+    "a misspelt key": ("grup = 'x'", "grup: no such setting"),
+    "a text where a number belongs": ("max_batch_records = '5'", "max_batch_records: must be"),
+    "true where a number belongs": ("tolerance_seconds = true", "tolerance_seconds: must be"),
+    "not a number": ("tolerance_seconds = nan", "tolerance_seconds: must be"),
+    "below the least": ("max_batch_records = 0", "max_batch_records: must be"),
+    "negative patience": ("start_patience_seconds = -1", "start_patience_seconds: must be"),
+    "a number where a text belongs": ("group = 5", "group: must be a text"),
+    "a text of two lines": ("group = 'a\\nb'\ngroup2 = 1", "group2: no such setting"),
+    "a table where a value belongs": ("[group]\nx = 1", "group: must be a text"),
+    "an address without a port": ("metrics_address = 'localhost'", "metrics_address: must be"),
+    "an impossible port": ("metrics_address = 'h:70000'", "metrics_address: must be"),
+    "a URL of another database": ("database_url = 'mysql://u@h/d'", "database_url: must begin"),
+    "no URL": ("database_url = 'facetally.db'", "database_url: is no database URL"),
+    "an impossible database port": (
+        f"database_url = 'postgresql+psycopg://u:{PASSWORD}@h:abc/d'",
+        "database_url: is no database URL",
+    ),
+    "a database in memory": ("database_url = 'sqlite://'", "database_url: give SQLite a file"),
+    "a value for a table": ("tls = true", "tls: must be a table"),
+    "a value for tables": ("topics = 'x'", "topics: must be tables, [[topics]]"),
+    "one table for tables": ("[topics]\nname = 'x'", "topics: must be tables, [[topics]]"),
+    # topics
+    "a topic without a name": ('[[topics]]\nsource = "cloudevents"', "topics[0].name: is missing"),
+    "a topic without a source": ('[[topics]]\nname = "t"', "topics[0].source: is missing"),
+    "a name that Kafka refuses": (TOPIC.replace('"t"', '"a b"'), "topics[0].name: Kafka allows"),
+    "a topic twice": (TOPIC + TOPIC, "topics: 't' is there twice"),
+    "an unknown source": ('[[topics]]\nname = "t"\nsource = "x"', "[sources.x]"),
+    "a misspelt key of a topic": (f"{TOPIC}partitions = 3", "topics[0].partitions: no such"),
+    "no processors": (f"{TOPIC}processors = []", "topics[0].processors: name one"),
+    "a processor that is no text": (f"{TOPIC}processors = [1]", "topics[0].processors: must be"),
+    "no partitions": (f"{TOPIC}create_partitions = 0", "topics[0].create_partitions: must be"),
+    # sources
+    "an unknown adapter": ("[sources.x]\nadapter = 'avro'", "sources.x.adapter: must be"),
+    "a source that is no table": ("[sources]\nx = 1", "sources.x: must be a table"),
+    "a misspelt key of a source": (
+        "[sources.x]\nadapter = 'cloudevents'\nepoch = 1",
+        "sources.x.epoch: no such setting",
+    ),
+    "a flag that is no flag": (
+        "[sources.x]\nadapter = 'cloudevents'\ncomplete = 'no'",
+        "sources.x.complete: must be true or false",
+    ),
+    "a change log without tables": (DEBEZIUM, "sources.db.tables: add at least one"),
+    "a misspelt column": (f"{DEBEZIUM}{TABLE}subjct = 'x'", "sources.db.tables[0].subjct: is not"),
+    # systems
+    "research without by": (
+        f'{SYSTEM}purpose = "research"\nreason = "r"',
+        "systems[0]: purpose 'research'",
+    ),
+    "research without reason": (
+        f'{SYSTEM}purpose = "research"\nby = "b"',
+        "say who decided it (by) and why (reason)",
+    ),
+    "another purpose": (f'{SYSTEM}purpose = "test"', "systems[0].purpose: must be"),
+    "a system twice": (SYSTEM + SYSTEM, "systems[0]: is there twice"),
+    "a namespace of a gallery": (
+        f'{SYSTEM}gallery = "g"\nnamespace = "n"',
+        "systems[0].namespace: belongs to a whole system",
+    ),
+    "a system without processor": ('[[systems]]\nsystem = "x"', "systems[0].processor: is missing"),
+    # rules
+    "a rule without id": ("[[rules]]\nat_least = 5", "every [[rules]] table needs an id"),
+    "a misspelt field of a rule": (
+        '[[rules]]\nid = "frt.file"\natleast = 5',
+        "rule 'frt.file': atleast: cannot be set",
+    ),
+    "a threshold of nobody": (
+        '[[rules]]\nid = "frt.file"\nat_least = 0',
+        "at_least: give a number",
+    ),
+    "a threshold that is a text": (
+        '[[rules]]\nid = "frt.file"\nat_least = "5"',
+        "at_least: must be of type int",
+    ),
+    "the threshold of a legacy row": (
+        '[[rules]]\nid = "frt.file.legacy"\nat_least = 5',
+        "rule 'frt.file.legacy': at_least: cannot be set",
+    ),
+    "a rule twice": ('[[rules]]\nid = "a"\nat_least = 5\nperiod = 3\n' * 2, "id: is there twice"),
+    "a rule that cannot run yet": (
+        '[[rules]]\nid = "incident.other"\nenabled = true',
+        "not built yet; leave it off",
+    ),
+    # channels
+    "an unknown kind": ('[[channels]]\nkind = "pigeon"', "channels[0].kind: must be"),
+    "a channel without kind": ('[[channels]]\nname = "x"', "channels[0].kind: is missing"),
+    "no address": ('[[channels]]\nkind = "alertmanager"', "channels[0].url: is missing"),
+    "a bad address": (ALERTMANAGER.replace("http:", "ftp:"), "channels[0].url: must be http"),
+    "an unsigned webhook": (
+        '[[channels]]\nkind = "webhook"\nurl = "https://example.org"',
+        "channels[0].secret: give secret or secret_file",
+    ),
+    "a weak webhook secret": (HOOK.replace(WEBHOOK, PASSWORD), "channels[0].secret"),
+    "two channels of one name": (ALERTMANAGER + ALERTMANAGER, "name them apart"),
+    "a bad name": (f'{ALERTMANAGER}name = "A B"', "channels[0].name: 1 to 63"),
+    "a misspelt key of a channel": (f"{ALERTMANAGER}evry_s = 5", "channels[0].evry_s: no such"),
+    "a timeout beyond the lease": (f"{ALERTMANAGER}timeout_s = 90", "channels[0].timeout_s"),
+    "authorities that are not there": (f'{HOOK}ca_file = "no"', "channels[0].ca_file: there is no"),
+    # login
+    "a login without a password": ('[sasl]\nusername = "u"', "sasl.password: give password"),
+    "a login without a name": (f'[sasl]\npassword = "{PASSWORD}"', "sasl.username: is missing"),
+    "an unknown mechanism": (f'{SASL}mechanism = "GSSAPI"', "sasl.mechanism: SASL mechanism must"),
+    "a password twice": (f'{SASL}password_file = "x"', "sasl.password: give it or password_file"),
+    "a password file that is not there": (
+        '[sasl]\nusername = "u"\npassword_file = "no"',
+        "sasl.password_file: cannot be read",
+    ),
+    "a password file without a password": (
+        '[sasl]\nusername = "u"\npassword_file = "empty"',
+        "sasl.password: give password",
+    ),
+    "certificates that are not there": ('[tls]\nca_file = "no"', "tls.ca_file: there is no file"),
+    "certificates that are none": ('[tls]\nca_file = "empty"', "tls: the certificates or the key"),
+    "a key without a certificate": ('[tls]\nkey_file = "empty"', "tls.cert_file: is missing"),
+    # limit
+    "a negative limit": ("[reject_limit]\nrejects = -1", "reject_limit.rejects: must be"),
+    "a misspelt limit": ("[reject_limit]\nreject = 1", "reject_limit.reject: no such setting"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_wrong_is_refused_by_its_name_and_without_any_secret(here: Path, what: str) -> None:
+    text, named = REFUSED[what]
+    said = refusal(here, text)
+
+    assert named in said
+    assert said.startswith(str(here / "facetally.toml"))
+    assert "\n" not in said
+    assert PASSWORD not in said
+
+
+def test_broken_toml_is_refused_with_its_line(here: Path) -> None:
+    assert "line 2" in refusal(here, 'group = "x"\ngroup = \n')
+
+
+def test_a_file_that_is_no_text_is_refused(here: Path) -> None:
+    (here / "facetally.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadConfig, match="not UTF-8"):
+        load(str(here / "facetally.toml"), {})
+
+
+def test_a_missing_file_is_refused_with_where_to_begin(here: Path) -> None:
+    with pytest.raises(BadConfig, match="--config FILE, or see deploy/examples"):
+        load(str(here / "no.toml"), {})
+
+
+@pytest.mark.parametrize("key", ["rules", "topics", "tls", "sources"])
+def test_a_variable_for_what_only_the_file_can_hold_is_refused(here: Path, key: str) -> None:
+    variable = f"FACETALLY_{key.upper()}"
+
+    assert f"{variable}: only the settings file" in refusal(here, "", **{variable: "x"})
+
+
+def test_a_wrong_value_of_a_variable_is_refused(here: Path) -> None:
+    assert "max_batch_records: must be" in refusal(here, "", FACETALLY_MAX_BATCH_RECORDS="many")
+
+
+# The guide. Each of its tables is compared with what the code accepts.
+
+SECTIONS: Mapping[str, str] = {
+    "The root": "",
+    "[tls]": "[tls]\n",
+    "[sasl]": SASL,
+    "[reject_limit]": "[reject_limit]\n",
+    "[[topics]]": TOPIC,
+    "[sources.NAME] of events": '[sources.x]\nadapter = "cloudevents"\n',
+    "[sources.NAME] of a change log": DEBEZIUM
+    + TABLE
+    + DEBEZIUM.replace("sources.db", "sources.db2"),
+    "[[sources.NAME.tables]]": DEBEZIUM + TABLE,
+    "[[systems]]": SYSTEM,
+    "[[rules]]": '[[rules]]\nid = "own.rule"\nat_least = 5\nperiod = 3\n',
+    "[[channels]] of kind alertmanager": ALERTMANAGER,
+    "[[channels]] of kind webhook": HOOK,
+    "[[channels]] of kind log": '[[channels]]\nkind = "log"\n',
+}
+
+
+def known_in(said: str) -> set[str]:
+    listed = re.search(r"(?:known here are|known are|use one of) ([\w, ]+)$", said)
+    assert listed is not None, said
+    return set(listed[1].split(", "))
+
+
+def guide() -> dict[str, dict[str, str]]:
+    """Return the tables of the guide: key -> default, by section."""
+    sections: dict[str, dict[str, str]] = {}
+    for part in re.split(r"^## ", GUIDE.read_text(), flags=re.MULTILINE)[1:]:
+        title, _, body = part.partition("\n")
+        rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", body, flags=re.MULTILINE)
+        sections[title.replace("`", "").strip()] = dict(rows)
+    return sections
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_guide_lists_every_setting(here: Path, section: str) -> None:
+    known = known_in(refusal(here, f"{SECTIONS[section]}nonsense = 1\n"))
+    if section == "[[rules]]":
+        known |= {"id"}
+    if not SECTIONS[section]:
+        known -= TABLES  # they have sections of their own
+
+    assert set(guide()[section]) == known
+
+
+def test_the_guide_has_no_other_sections() -> None:
+    assert set(guide()) == {*SECTIONS, "Where a value comes from"}
+
+
+def same(settings: Settings) -> dict[str, object]:
+    fields = {name: getattr(settings, name) for name in Settings.__slots__}
+    return {**fields, "marks": settings.marks.rows}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_defaults_in_the_guide_are_those_of_the_code(here: Path, section: str) -> None:
+    base = SECTIONS[section].replace(DEBEZIUM.replace("sources.db", "sources.db2"), "")
+    plain = same(read(here, base))
+    for key, default in guide()[section].items():
+        value = re.fullmatch(r"`(.*)`", default)
+        if value is None or re.search(rf"^{key} =", base, re.MULTILINE):
+            continue
+        text = f"{base}{key} = {value[1]}\n"
+        if section == "[sources.NAME] of a change log":
+            text = base.replace(DEBEZIUM, f"{DEBEZIUM}{key} = {value[1]}\n")
+
+        assert same(read(here, text)) == plain, key
