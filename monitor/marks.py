@@ -31,7 +31,9 @@ class Marks:
             (mark.processor, mark.system, mark.gallery) for mark in self.rows if mark.research
         }
         self.namespaces: Mapping[tuple[str, str], str] = {
-            (mark.processor, mark.system): mark.namespace for mark in self.rows
+            (mark.processor, mark.system): mark.namespace
+            for mark in self.rows
+            if mark.gallery is None  # a namespace belongs to a whole system
         }
 
     def research(self, place: Place) -> bool:

@@ -29,8 +29,9 @@ from monitor.intake import Reject
 from monitor.store import listing
 from monitor.store.engine import reading
 from streams.connection import Connection
-from streams.files import read_records, total_size
+from streams.files import UNKNOWN, read_records, total_size
 from streams.publish import NotPublished, Outgoing, publish
+from streams.records import Record
 from streams.rereading import topic_ids
 
 _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -150,14 +151,27 @@ def _by_topic(
             yield from runs.items()
             fail(f"{line.where.topic}, line {line.where.offset + 1}: {line.reason.value}")
             return
-        headers = tuple((key, value or b"") for key, value in line.headers)
-        record = Outgoing(value=line.value, key=line.key, headers=headers)
-        runs.setdefault(topic or line.topic, []).append(record)
+        runs.setdefault(topic or line.topic, []).append(_outgoing(line, keep=topic is None))
         held += 1
         if held >= _AT_ONCE:
             yield from runs.items()
             runs, held = {}, 0
     yield from runs.items()
+
+
+def _outgoing(line: Record, *, keep: bool) -> Outgoing:
+    """Return the record to write; *keep* the recorded partition and time, if it has them.
+
+    Change logs are ordered within their partition, so a recording goes back as it was.
+    """
+    recorded = keep and line.timestamp != UNKNOWN
+    return Outgoing(
+        value=line.value,
+        key=line.key,
+        headers=tuple((name, value or b"") for name, value in line.headers),
+        partition=line.partition if recorded else None,
+        timestamp=line.timestamp if recorded else None,
+    )
 
 
 _AT_ONCE = 5_000

@@ -53,7 +53,9 @@ def status_command(config: str | None, *, as_json: bool, as_of: Instant | None) 
         if as_of is None:
             found = status(connection, settings.rules, settings.incomplete_topics())
         else:
-            found = status_as_of(connection, settings.rules, settings.marks, as_of)
+            found = status_as_of(
+                connection, settings.rules, settings.marks, as_of, settings.incomplete_topics()
+            )
     if as_json:
         print_json(status_json(found))
     else:

@@ -82,14 +82,18 @@ def status(
 
 
 def status_as_of(
-    connection: Connection, rules: Iterable[Rule], marks: Marks, instant: Instant
+    connection: Connection,
+    rules: Iterable[Rule],
+    marks: Marks,
+    instant: Instant,
+    incomplete_topics: Iterable[str] = (),
 ) -> Status:
     """Return the numbers as of *instant*: the fold of the facts that had happened by then.
 
     Thresholds are those reached by *instant*, by the facts known now; a reach is pending if it is
     not confirmed today.
     """
-    now = status(connection, rules)
+    now = status(connection, rules, incomplete_topics)
     names = Names.load(connection)
     found = []
     for one in now.processors:
