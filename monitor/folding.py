@@ -106,8 +106,8 @@ def _fold_one(
     if isinstance(fact, (Enrolled, Removed)):
         key = slot_of(fact)
         known = ledger.slots.get(key)
-        refresh = _refreshes(ledger, fact, known)
-        if ledger.apply(fact):
+        refresh = known is not None and _refreshes(ledger, fact, known)
+        if ledger.assign(key, fact, known):
             _touch(folded, key, fact, known)
         elif known == fact:
             return  # a repetition
@@ -148,7 +148,7 @@ def _fold_other(
     return True
 
 
-def _refreshes(ledger: Ledger, fact: Assignment, known: Assignment | None) -> bool:
+def _refreshes(ledger: Ledger, fact: Assignment, known: Assignment) -> bool:
     """Tell whether *fact* only says again what is so already: it raises no number anywhere.
 
     From the instant of *known* on, its owner was stored there, at every instant until now.

@@ -109,6 +109,8 @@ class Stock:
         """Count one individual's move from *before* to *after*."""
         self.individuals += after.operation - before.operation
         self.research += after.research - before.research
+        if before.systems == after.systems:
+            return
         for system in before.systems - after.systems:
             self.systems[system] -= 1
         for system in after.systems - before.systems:
@@ -141,7 +143,8 @@ class Ledger:
     def apply(self, fact: StorageFact) -> bool:
         """Fold *fact* in; return False if it is known already or says nothing new *now*."""
         if isinstance(fact, (Enrolled, Removed)):
-            return self._assign(fact)
+            key = slot_of(fact)
+            return self.assign(key, fact, self.slots.get(key))
         if isinstance(fact, SubjectRemoved):
             return self._remove_subject(fact)
         if isinstance(fact, Linked):
@@ -156,24 +159,24 @@ class Ledger:
 
     def settle(self) -> None:
         """Bring standings and stock up to date with what was applied."""
+        standing, stand = self.standing, self._stand
         for key in self._unsettled:
-            before = self.standing.get(key, NOWHERE)
-            after = self._stand(key)
-            if after == before:
+            before = standing.get(key, NOWHERE)
+            after = stand(key)
+            if after is before or after == before:
                 continue
             stock = self.stock.get(key[0])
             if stock is None:
                 stock = self.stock[key[0]] = Stock()
             stock.shift(before, after)
             if after is NOWHERE:
-                del self.standing[key]
+                del standing[key]
             else:
-                self.standing[key] = after
+                standing[key] = after
         self._unsettled.clear()
 
-    def _assign(self, fact: Assignment) -> bool:
-        key = slot_of(fact)
-        known = self.slots.get(key)
+    def assign(self, key: SlotKey, fact: Assignment, known: Assignment | None) -> bool:
+        """Do as ``apply`` does for a *fact* whose slot *key* is known to hold *known*."""
         if known is not None and not newer(fact, known):
             return False
         self.slots[key] = fact
@@ -303,13 +306,19 @@ class Ledger:
         places: set[Place] = set()
         if not self.links or self.individual(individual) == individual[1]:
             self._live_places(individual, places)
-        for subject in self.members.get(individual, ()):
+        for subject in self.members.get(individual, ()) if self.members else ():
             self._live_places((individual[0], subject), places)
         return self._standing_at(frozenset(places)) if places else NOWHERE
 
     def _live_places(self, subject: SubjectKey, places: set[Place]) -> None:
-        for fact in self.owned.get(subject, _NOTHING).values():
-            if isinstance(fact, Enrolled) and self.live(fact):
+        slots = self.owned.get(subject)
+        if not slots:
+            return
+        # Settling is half of the fold's work: what covers nobody here is not asked about slot by
+        # slot, and classes are compared, which no fact is a subclass of.
+        covered = self.place_scopes or self.store_scopes or subject in self.subject_scopes
+        for fact in slots.values():
+            if type(fact) is Enrolled and (not covered or self.live(fact)):
                 places.add(fact.place)
 
     def _standing_at(self, places: frozenset[Place]) -> Standing:
@@ -323,7 +332,6 @@ class Ledger:
 
 
 _NEVER = Version(-1, 0, 0)
-_NOTHING: dict[SlotKey, Assignment] = {}
 
 
 def _within(fact: Assignment, scope: PlaceScope) -> bool:

@@ -17,6 +17,7 @@ import click
 import deploy
 from deploy.channels import open_channel
 from deploy.cli.common import WRONG, config_option, fail, monitor_of
+from deploy.collecting import collect_seldom
 from deploy.instance import instance_of
 from deploy.observing import Counted, Observed, serve_alerts_metrics, serve_worker_metrics
 from deploy.wiring import Monitor, clock
@@ -41,6 +42,7 @@ def worker_command(config: str | None) -> None:
     try:
         keeper = monitor.keeper(clock(), background=True)
         metrics = serve_worker_metrics(settings.metrics_address)
+        collect_seldom()
         with instance_of(settings.group, settings.instance_id) as instance:
             how = worker_settings(monitor, Observed(metrics), instance)
             sys.exit(run_worker(how, Counted(keeper, metrics), on_ready=_ready))

@@ -36,7 +36,7 @@ from monitor.rules import CHANGED, TERMINATED, Rule, event_rules, stock_rules
 from monitor.store import book, bulk, owing, positions, schema, stock
 from monitor.store.engine import is_sqlite
 from monitor.store.locks import lock_processors, lock_stores
-from monitor.store.names import Names, Registry, Scope, UnknownNumber
+from monitor.store.names import Names, Registry, Scope, ScopeKind, UnknownNumber
 from monitor.store.registers import Working
 from monitor.store.snapshots import note_signs
 from monitor.store.watches import Watches
@@ -72,6 +72,10 @@ def learn_names(registry: Registry, batches: Iterable[Batch]) -> None:
             else:
                 scopes.add((fact.processor, None, None))
     registry.learn(scopes, stores.values(), tenants)
+
+
+class MarksChanged(RuntimeError):
+    """Another worker has newer settings than this one; nothing was kept."""
 
 
 class Keeping:
@@ -119,7 +123,28 @@ class Keeping:
         for name in wide:
             processors.update(self._tenants.get(name, ()))
         lock_processors(self._connection, (names.processor_ids[name] for name in processors))
+        self._check_marks(processors)
         return processors
+
+    def _check_marks(self, processors: set[str]) -> None:
+        """Raise MarksChanged if a worker with other settings has recounted these since we began.
+
+        Two workers that mark different places as research would each count their own number.
+        """
+        if is_sqlite(self._connection):
+            return
+        names, table = self._names, schema.places
+        ids = [names.processor_ids[name] for name in processors]
+        of_these = (table.c.processor_id.in_(ids), table.c.scope == ScopeKind.GALLERY)
+        query = select(table.c.id).where(*of_these, table.c.research)
+        marked = {names.place_by_id[number] for number in self._connection.scalars(query)}
+        ours = {
+            place
+            for place in names.place_ids
+            if place.processor in processors and self._marks.research(place)
+        }
+        if marked != ours:
+            raise MarksChanged("another worker has other research marks: restart with its settings")
 
     def _check_tenants(self, wide: Iterable[str]) -> None:
         """Raise UnknownNumber if another worker has brought new tenants into a locked store."""

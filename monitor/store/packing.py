@@ -38,6 +38,11 @@ class Kind(IntEnum):
     UNLINKED = 6
 
 
+# As plain numbers and functions: every register of every subject goes through here.
+_UNNAMED_FACE, _NAMED_FACE = int(Kind.ENROLLED_UNNAMED), int(Kind.ENROLLED_NAMED)
+_PACK, _UNPACK = _ENTRY.pack, _ENTRY.iter_unpack
+
+
 class Scoped(NamedTuple):
     """Removal of a subject within a scope (system and gallery, None for all)."""
 
@@ -61,17 +66,18 @@ def unpack_version(data: bytes) -> Version:
 
 def unpack(names: Names, processor: str, subject: SubjectHash, data: bytes) -> Iterator[Register]:
     """Yield the registers in a packed row."""
-    for kind, place_id, store_id, face, major, middle, minor, at, read_at in _ENTRY.iter_unpack(
-        data
-    ):
+    stores, places = names.store_by_id, names.place_by_id
+    for kind, place_id, store_id, face, major, middle, minor, at, read_at in _UNPACK(data):
         version = Version(major, middle, minor)
-        if kind <= Kind.ENROLLED_NAMED:
-            face_hash = face if kind == Kind.ENROLLED_NAMED else UNNAMED
-            store, place = names.store_by_id[store_id], names.place_by_id[place_id]
-            yield Enrolled(store, face_hash, place, subject, version, at, read_at)
+        if kind == _UNNAMED_FACE:
+            place = places[place_id]
+            yield Enrolled(stores[store_id], UNNAMED, place, subject, version, at, read_at)
+        elif kind == _NAMED_FACE:
+            place = places[place_id]
+            yield Enrolled(stores[store_id], face, place, subject, version, at, read_at)
         elif kind == Kind.REMOVED_UNNAMED:
-            store, place = names.store_by_id[store_id], names.place_by_id[place_id]
-            yield Removed(store, UNNAMED, place, subject, version, at, read_at)
+            place = places[place_id]
+            yield Removed(stores[store_id], UNNAMED, place, subject, version, at, read_at)
         elif kind == Kind.SUBJECT_REMOVED:
             yield Scoped(*names.scope_by_id[place_id], version)
         else:
@@ -85,17 +91,11 @@ def pack(names: Names, processor: str, registers: Iterable[Register]) -> bytes:
 
 
 def _entry(names: Names, processor: str, register: Register) -> bytes:
-    if isinstance(register, Enrolled):
-        kind = Kind.ENROLLED_NAMED if register.face else Kind.ENROLLED_UNNAMED
-        return _ENTRY.pack(
-            kind,
-            names.place_ids[register.place],
-            names.store_ids[register.store.name],
-            register.face or _NO_FACE,
-            *register.version,
-            register.at,
-            register.read_at,
-        )
+    if type(register) is Enrolled:
+        store, face, place, _, version, at, read_at = register
+        kind = _NAMED_FACE if face else _UNNAMED_FACE
+        place_id, store_id = names.place_ids[place], names.store_ids[store.name]
+        return _PACK(kind, place_id, store_id, face or _NO_FACE, *version, at, read_at)
     if isinstance(register, Removed):
         assert register.place is not None  # noqa: S101 - only the unnamed slot is kept here
         return _ENTRY.pack(

@@ -162,10 +162,13 @@ class Working:
         """Write the rows of the subjects and named slots that the facts touched."""
         names = self._names
         rows = []
-        for key in sorted(set(touched)):
-            packed = pack(names, key[0], registers_of(self.ledger, key))
-            if packed or key in self._known:
-                rows.append((names.processor_ids[key[0]], key[1], packed))
+        for processor, subjects in _by_processor(set(touched)).items():
+            number = names.processor_ids[processor]
+            for subject in subjects:
+                key = (processor, subject)
+                packed = pack(names, processor, registers_of(self.ledger, key))
+                if packed or key in self._known:
+                    rows.append((number, subject, packed))
         bulk.upsert(self._connection, schema.subjects, rows)
         bulk.upsert(self._connection, schema.faces, [self._face(key) for key in sorted(set(slots))])
 
@@ -217,17 +220,19 @@ def load_row(
 ) -> None:
     """Put the registers of one packed row into *ledger*, to be settled."""
     key = (processor, subject)
+    slots = ledger.owned.get(key)
     for register in unpack(names, processor, subject, data):
-        if isinstance(register, Scoped):
+        if isinstance(register, (Enrolled, Removed)):
+            slot = slot_of(register)
+            if slots is None:
+                slots = ledger.owned[key] = {}
+            slots[slot] = ledger.slots[slot] = register
+        elif isinstance(register, Scoped):
             scopes = ledger.subject_scopes.setdefault(key, {})
             scopes[register.system, register.gallery] = register.version
-        elif isinstance(register, Linked):
+        else:
             ledger.links[key] = register
             ledger.join(register)
-        else:
-            slot = slot_of(register)
-            ledger.slots[slot] = register
-            ledger.owned.setdefault(key, {})[slot] = register
     ledger.touch(key)
 
 
@@ -247,10 +252,11 @@ def registers_of(ledger: Ledger, key: SubjectKey) -> list[Register]:
 
 
 def _by_processor(keys: Iterable[SubjectKey]) -> dict[str, list[SubjectHash]]:
+    """Return the subjects of each processor, both in ascending order."""
     grouped: dict[str, list[SubjectHash]] = defaultdict(list)
-    for processor, subject in sorted(keys):
+    for processor, subject in keys:
         grouped[processor].append(subject)
-    return grouped
+    return {processor: sorted(grouped[processor]) for processor in sorted(grouped)}
 
 
 __all__ = ["Working", "load_row", "registers_of"]

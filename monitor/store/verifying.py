@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from monitor.digest import combine, digest
-from monitor.facts import Removed
+from monitor.facts import Enrolled, Removed
 from monitor.ledger import Ledger, Stock
 from monitor.marks import Marks
 from monitor.store import audit, book, schema, stock
@@ -37,6 +37,7 @@ def verify(connection: Connection, marks: Marks) -> list[Finding]:
     kept.settle()
     found = [_same("registers", digest(kept), digest(folded))]
     found.append(_same("links", _links(connection, names), _links_of(kept)))
+    found.append(_same("owners of named faces", _owners(connection, names), _owners_of(kept)))
     found += _stocks(connection, names, kept)
     broken = audit.broken_at(connection)
     seq, _ = audit.head(connection)
@@ -82,6 +83,30 @@ def _links(connection: Connection, names: Names) -> str:
     return combine(
         (names.processor_by_id[row.processor_id], bytes(row.individual), bytes(row.subject))
         for row in rows
+    )
+
+
+def _owners(connection: Connection, names: Names) -> str:
+    """Return a digest of the index from named slots to their owners."""
+    table = schema.faces
+    rows = connection.execute(select(table).where(table.c.processor_id.is_not(None)))
+    return combine(
+        (
+            names.store_by_id[row.store_id].name,
+            bytes(row.face),
+            names.processor_by_id[row.processor_id],
+            bytes(row.subject),
+            *unpack_version(bytes(row.version)),
+        )
+        for row in rows
+    )
+
+
+def _owners_of(ledger: Ledger) -> str:
+    return combine(
+        (fact.store.name, fact.face, fact.place.processor, fact.subject, *fact.version)
+        for fact in ledger.slots.values()
+        if isinstance(fact, Enrolled) and fact.face
     )
 
 

@@ -45,11 +45,11 @@ PATIENCE = 60.0
 CREATE_TIME = {"message.timestamp.type": "CreateTime"}
 
 RUNS = [
-    ("compreface-default", ROW, "as written"),
     ("compreface-default", ROW, "last partition first"),
     ("compreface-default", ROW, "merged, seed 1"),
     ("own-gallery", ROW, "partition by partition"),
-    ("own-gallery", ROW, "merged, seed 2"),
+    ("own-gallery", ACTIVE, "merged, seed 1"),
+    ("own-gallery", TEMPLATE, "merged, seed 2"),
     *((name, ROW, "as written") for name in COMPREFACE[1:]),
 ]
 ALL_RUNS = [

@@ -257,16 +257,12 @@ def test_an_unconfirmed_reach_is_paged_once_after_fifteen_minutes(engine: Engine
     assert (standing(engine), days(engine)) == ("pending", [])
 
 
-def test_a_reach_that_waits_for_a_recount_is_paged_as_late_all_the_same(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reach_that_waits_for_a_recount_is_paged_as_late_all_the_same(engine: Engine) -> None:
     feed = Feed(engine)
     feed.read(0, [*TWO, enrolled(CY, MARCH_2 + 2)])
-    looking = feed.keeper
-    looking.tick(NOW)
     feed.read(1, [enrolled(ANN, MARCH_2 - 5)])
-    monkeypatch.setattr(looking, "_look_again", float("inf"))  # it rests from its last look back
-    looking.tick(NOW + 16 * MINUTE)
+    names = Registry(engine, POLICY.marks).names
+    Looking(engine, POLICY, one_topic).confirm(names, NOW + 16 * MINUTE)
 
     assert now_status(engine, POLICY.rules).processors[0].recount_pending
     assert len(notices(engine, "reach_unconfirmed")) == 1

@@ -34,8 +34,9 @@ from monitor.facts import (
     Version,
 )
 from monitor.intake import Batch, PositionMoved
+from monitor.marks import Marks, SystemMark
 from monitor.store.keeper import SqlKeeper
-from monitor.store.keeping import Policy
+from monitor.store.keeping import MarksChanged, Policy
 from tests.builders import hashed
 from tests.histories import PROFILES, START, history, rebatched
 from tests.integration.store_kit import (
@@ -168,3 +169,19 @@ def test_twenty_thousand_facts_of_two_writers(engines: list[Engine]) -> None:
     log.info("facts a second: %d with two writers, %d with one", of_two, of_one)
 
     assert found == []
+
+
+def test_a_worker_with_older_research_marks_keeps_nothing_more(engines: list[Engine]) -> None:
+    engine, *_ = engines
+    gate = Place("acme", "gate", "")
+    fact = Enrolled(
+        Store("gate"), b"", gate, bytes(16), Version(START, 0, 0), at=START, read_at=START
+    )
+    older = keeper(engine, policy())
+    older.keep([batch([fact])])
+    mark = SystemMark(processor="acme", system="gate", research=True, reason="tests", by="us")
+    keeper(engine, policy(marks=Marks([mark])))
+    later = fact._replace(subject=b"x" * 16, version=Version(START + 1, 0, 0))
+
+    with pytest.raises(MarksChanged):
+        older.keep([batch([later])])
