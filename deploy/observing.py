@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from prometheus_client import CollectorRegistry
 
 from deploy.reading import BadConfig
-from deploy.wiring import Monitor, clock
+from deploy.wiring import Monitor, clock, sources_of
 from monitor.facts import Instant
 from monitor.intake import Batch, EndSeen, Gap, Keeper, StoredPosition, TopicSeen
 from monitor.metrics import (
@@ -107,7 +107,7 @@ def serve_alerts_metrics(monitor: Monitor) -> AlertsMetrics:
     settings = monitor.settings
 
     def read() -> gauges.Gauges:
-        return gauges.read(monitor.engine, settings.rules, settings.incomplete_topics())
+        return gauges.read(monitor.engine, settings.rules, sources_of(settings))
 
     registry.register(LedgerCollector(read, monitor.calendar, clock))
     _serve(registry, settings.metrics_address)

@@ -21,6 +21,7 @@ from monitor.store.database import (
 from monitor.store.engine import Engine, answering, is_sqlite, open_engine
 from monitor.store.keeper import SqlKeeper
 from monitor.store.keeping import Policy
+from monitor.store.reading import Sources
 from monitor.workdays import Calendar, load_calendar
 from streams.adapters.cloudevents import CloudEvents
 from streams.adapters.debezium import Debezium
@@ -86,6 +87,11 @@ class Monitor:
             topic.name: Source(topic.source, adapters[topic.source], topic.create_partitions)
             for topic in self.settings.topics
         }
+
+
+def sources_of(settings: Settings) -> Sources:
+    """Return what the settings say of where numbers come from."""
+    return Sources(incomplete=frozenset(settings.incomplete_topics()), feeding=settings.feeding)
 
 
 def calendar_of(settings: Settings) -> Calendar:

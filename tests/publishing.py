@@ -67,7 +67,7 @@ async def _send(
     return count
 
 
-def _append(batch: Any, record: Outgoing) -> bool:  # noqa: ANN401 - aiokafka is not typed
+def _append(batch: Any, record: Outgoing) -> bool:
     took = batch.append(
         key=record.key, value=record.value, timestamp=record.timestamp, headers=[*record.headers]
     )

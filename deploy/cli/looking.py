@@ -25,7 +25,7 @@ from deploy.cli.common import (
 )
 from deploy.cli.shapes import reached, status_json
 from deploy.settings import has_settings
-from deploy.wiring import calendar_of, clock
+from deploy.wiring import calendar_of, clock, sources_of
 from monitor.duties import as_json as duty_json
 from monitor.facts import Instant, StorageFact
 from monitor.store import listing, owing
@@ -51,10 +51,10 @@ def status_command(config: str | None, *, as_json: bool, as_of: Instant | None) 
     settings = monitor.settings
     with reading(monitor.engine) as connection:
         if as_of is None:
-            found = status(connection, settings.rules, settings.incomplete_topics())
+            found = status(connection, settings.rules, sources_of(settings))
         else:
             found = status_as_of(
-                connection, settings.rules, settings.marks, as_of, settings.incomplete_topics()
+                connection, settings.rules, settings.marks, as_of, sources_of(settings)
             )
     if as_json:
         print_json(status_json(found))

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.wiring import Monitor, clock
+from deploy.wiring import Monitor, clock, sources_of
 from monitor.duties import as_json
 from monitor.store import audit, owing, showing
 from monitor.store.engine import reading
@@ -59,7 +59,7 @@ def look(monitor: Monitor) -> Seen:
         duties = [duty for _, duty in owing.read_duties(connection, names)]
         entries, head = audit.head(connection)
         return Seen(
-            status=status(connection, settings.rules, settings.incomplete_topics()),
+            status=status(connection, settings.rules, sources_of(settings)),
             duties=[
                 _duty(as_json(duty, now, monitor.calendar), duty.trigger_at) for duty in duties
             ],

@@ -19,7 +19,7 @@ from monitor.store import audit, owing
 from monitor.store.engine import reading
 from monitor.store.names import Names
 from monitor.store.outbox import known_channels, read_waiting
-from monitor.store.reading import Status, status
+from monitor.store.reading import Sources, Status, status
 
 
 class StoreAway(Exception):
@@ -38,14 +38,14 @@ class Gauges:
     audit_head: str
 
 
-def read(engine: Engine, rules: Iterable[Rule], incomplete_topics: Iterable[str] = ()) -> Gauges:
+def read(engine: Engine, rules: Iterable[Rule], sources: Sources | None = None) -> Gauges:
     """Return what is so now; see ``reading.status`` for the arguments. Raises StoreAway."""
     try:
         with reading(engine) as connection:
             entries, head = audit.head(connection)
             duties = owing.read_duties(connection, Names.load(connection))
             return Gauges(
-                status=status(connection, rules, incomplete_topics),
+                status=status(connection, rules, sources),
                 duties=tuple(duty for _, duty in duties),
                 channels=tuple(known_channels(connection)),
                 waiting=tuple(read_waiting(connection)),

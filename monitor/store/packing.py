@@ -91,7 +91,7 @@ def pack(names: Names, processor: str, registers: Iterable[Register]) -> bytes:
 
 
 def _entry(names: Names, processor: str, register: Register) -> bytes:
-    if type(register) is Enrolled:
+    if isinstance(register, Enrolled):
         store, face, place, _, version, at, read_at = register
         kind = _NAMED_FACE if face else _UNNAMED_FACE
         place_id, store_id = names.place_ids[place], names.store_ids[store.name]

@@ -141,6 +141,12 @@ def apply_gap(connection: Connection, gap: Gap) -> None:
     )
 
 
+def is_read(connection: Connection, topic: str) -> bool:
+    """Tell whether *topic* is read from Kafka: it has a position."""
+    query = select(_columns.topic).where(_columns.topic == topic).limit(1)
+    return connection.execute(query).first() is not None
+
+
 def all_passed(
     connection: Connection, topics: Iterable[str], instant: Instant, since: Instant
 ) -> bool:

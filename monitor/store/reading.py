@@ -6,7 +6,7 @@ one answer are of one moment.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, func, select
@@ -16,7 +16,7 @@ from monitor.history import as_of, look_back
 from monitor.ledger import Stock
 from monitor.marks import Marks
 from monitor.rules import Rule, stock_rules
-from monitor.store import book, schema, snapshots, stock
+from monitor.store import book, positions, schema, snapshots, stock
 from monitor.store.looking import topics_of
 from monitor.store.names import Names
 from monitor.store.watches import Reach, Watches
@@ -61,19 +61,33 @@ class Status:
     ignored: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What the settings say of where numbers come from.
+
+    *incomplete* topics do not begin at the beginning. *feeding* names the configured topics that
+    can feed a processor; a snapshot is over when it has been read from all of them.
+    """
+
+    incomplete: frozenset[str] = frozenset()
+    feeding: Callable[[str], Iterable[str]] | None = None
+
+
 def status(
-    connection: Connection, rules: Iterable[Rule], incomplete_topics: Iterable[str] = ()
+    connection: Connection,
+    rules: Iterable[Rule],
+    sources: Sources | None = None,
 ) -> Status:
-    """Return what is so now. *incomplete_topics* are those that the settings say so of."""
+    """Return what is so now."""
     names = Names.load(connection)
     stocks = stock.read(connection, names)
     everyone = sorted(names.processor_ids)
     watches = Watches(connection, names, stock_rules(rules), everyone)
     known = snapshots.read(connection)
-    incomplete = set(incomplete_topics)
+    said = sources or Sources()
     return Status(
         processors=tuple(
-            _one(connection, names, watches, name, stocks.get(name, Stock()), known, incomplete)
+            _one(connection, names, watches, name, stocks.get(name, Stock()), known, said)
             for name in everyone
         ),
         rejected=rejected(connection),
@@ -86,14 +100,14 @@ def status_as_of(
     rules: Iterable[Rule],
     marks: Marks,
     instant: Instant,
-    incomplete_topics: Iterable[str] = (),
+    sources: Sources | None = None,
 ) -> Status:
     """Return the numbers as of *instant*: the fold of the facts that had happened by then.
 
     Thresholds are those reached by *instant*, by the facts known now; a reach is pending if it is
     not confirmed today.
     """
-    now = status(connection, rules, incomplete_topics)
+    now = status(connection, rules, sources)
     names = Names.load(connection)
     found = []
     for one in now.processors:
@@ -124,7 +138,7 @@ def _one(
     processor: str,
     counted: Stock,
     known: dict[tuple[str, str], snapshots.Known],
-    incomplete: set[str],
+    sources: Sources,
 ) -> ProcessorStatus:
     topics = topics_of(connection, names, processor)
     bounds = [snapshots.bounded_until(known, topic) for topic in topics]
@@ -141,7 +155,7 @@ def _one(
         processor=processor,
         stock=counted,
         thresholds=tuple(thresholds),
-        unverified=tuple(_reasons(connection, names, processor, topics, known, incomplete)),
+        unverified=tuple(_reasons(connection, names, processor, topics, known, sources)),
         recount_pending=watches.watch[processor].recount_due,
     )
 
@@ -152,7 +166,7 @@ def _reasons(
     processor: str,
     topics: Iterable[str],
     known: dict[tuple[str, str], snapshots.Known],
-    incomplete: set[str],
+    sources: Sources,
 ) -> list[Why]:
     table = schema.unverified
     rows = connection.execute(
@@ -161,12 +175,34 @@ def _reasons(
     reasons = [Why(reason=row.reason, topic=row.topic, since=row.since) for row in rows]
     unfinished = snapshots.unfinished(known)
     for topic in sorted(topics):
-        if topic in incomplete:
+        if topic in sources.incomplete:
             reasons.append(Why(reason="source_incomplete", topic=topic, since=0))
         elif topic in unfinished:
             since = max(one.row_until or 0 for (_, of), one in known.items() if of == topic)
             reasons.append(Why(reason="snapshot_running", topic=topic, since=since))
+        else:
+            reasons += _unread(connection, processor, topic, known, sources)
     return reasons
+
+
+def _unread(
+    connection: Connection,
+    processor: str,
+    topic: str,
+    known: dict[tuple[str, str], snapshots.Known],
+    sources: Sources,
+) -> list[Why]:
+    """Say so if a snapshot is over, but partitions that can hold rows of it are not read so far.
+
+    One partition tells that it was over; another one may lag. Files have no partitions to wait for.
+    """
+    over = snapshots.ended(known, topic)
+    if over is None or sources.feeding is None or not positions.is_read(connection, topic):
+        return []
+    row_until, seen_at = over
+    if positions.all_passed(connection, sources.feeding(processor), row_until, seen_at):
+        return []
+    return [Why(reason="snapshot_running", topic=topic, since=row_until)]
 
 
 def rejected(connection: Connection) -> dict[str, int]:

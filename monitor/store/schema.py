@@ -268,6 +268,7 @@ snapshots = _keyed(
     _may("row_until", BigInteger),
     _may("incremental_until", BigInteger),
     _may("ended_at", BigInteger),
+    _may("ended_seen_at", BigInteger),  # our clock, when that was first known
 )
 unverified = _keyed(
     "unverified",

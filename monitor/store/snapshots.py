@@ -22,11 +22,15 @@ WHOLE = ""  # in place of a topic: said of the connector as a whole
 
 @dataclass(slots=True)
 class Known:
-    """Latest initial row, latest incremental row, latest proof that the initial one was over."""
+    """Latest initial row, latest incremental row, latest proof that the initial one was over.
+
+    ``ended_seen_at`` is our own clock when that proof was first read.
+    """
 
     row_until: Instant | None = None
     incremental_until: Instant | None = None
     ended_at: Instant | None = None
+    ended_seen_at: Instant | None = None
 
 
 def note_signs(connection: Connection, batches: Sequence[Batch]) -> None:
@@ -36,18 +40,23 @@ def note_signs(connection: Connection, batches: Sequence[Batch]) -> None:
     workers on different partitions of one connector need not wait for each other.
     """
     signs = [(batch.topic, sign) for batch in batches for sign in batch.signs]
+    seen_at = max((batch.read_at for batch in batches), default=0)
     connectors = {sign.connector for _, sign in signs}
     if not signs or not _adds(read(connection, connectors), signs):
         return
     lock_signs(connection)
     known = read(connection, connectors)
     for topic, sign in signs:
-        _fold(known.setdefault((sign.connector, topic), Known()), sign, ends=sign.ends_table)
+        rows_until = _rows_until(known, sign.connector)
+        one = known.setdefault((sign.connector, topic), Known())
+        _note_row(one, sign)
+        if sign.ends_table:
+            _note_end(one, sign.at, rows_until, seen_at)
         if sign.ends_all:
             whole = known.setdefault((sign.connector, WHOLE), Known())
-            whole.ended_at = _later(whole.ended_at, sign.at)
+            _note_end(whole, sign.at, rows_until, seen_at)
     rows = [
-        (*key, one.row_until, one.incremental_until, one.ended_at)
+        (*key, one.row_until, one.incremental_until, one.ended_at, one.ended_seen_at)
         for key, one in sorted(known.items())
     ]
     bulk.upsert(connection, schema.snapshots, rows)
@@ -72,13 +81,22 @@ def _news(known: dict[tuple[str, str], Known], topic: str, sign: SnapshotSign) -
     return ends and (sign.at > (one.ended_at or 0) + _MINUTE or topic in unfinished(known))
 
 
-def _fold(known: Known, sign: SnapshotSign, *, ends: bool) -> None:
+def _note_row(known: Known, sign: SnapshotSign) -> None:
     if sign.row and sign.incremental:
         known.incremental_until = _later(known.incremental_until, sign.at)
     elif sign.row:
         known.row_until = _later(known.row_until, sign.at)
-    if ends:
-        known.ended_at = _later(known.ended_at, sign.at)
+
+
+def _note_end(known: Known, at: Instant, rows_until: Instant, seen_at: Instant) -> None:
+    """Note that the snapshot was over at *at*; another one may have begun since the last end."""
+    if known.ended_at is None or known.ended_at < rows_until:
+        known.ended_seen_at = seen_at
+    known.ended_at = _later(known.ended_at, at)
+
+
+def _rows_until(known: dict[tuple[str, str], Known], connector: str) -> Instant:
+    return max((one.row_until or 0 for (of, _), one in known.items() if of == connector), default=0)
 
 
 def read(
@@ -89,7 +107,9 @@ def read(
     if connectors is not None:
         query = query.where(schema.snapshots.c.connector.in_(list(connectors)))
     return {
-        (row.connector, row.topic): Known(row.row_until, row.incremental_until, row.ended_at)
+        (row.connector, row.topic): Known(
+            row.row_until, row.incremental_until, row.ended_at, row.ended_seen_at
+        )
         for row in connection.execute(query)
     }
 
@@ -103,6 +123,23 @@ def unfinished(known: dict[tuple[str, str], Known]) -> set[str]:
         if one.row_until is not None and (ended is None or ended < one.row_until):
             topics.add(topic)
     return topics
+
+
+def ended(known: dict[tuple[str, str], Known], topic: str) -> tuple[Instant, Instant] | None:
+    """Return the last row of the finished snapshot in *topic*, and when we first knew its end.
+
+    None if the topic did not begin with one, or it is not over.
+    """
+    found = [
+        (one.row_until, end.ended_seen_at)
+        for (connector, of), one in known.items()
+        if of == topic and one.row_until is not None
+        for end in (one, known.get((connector, WHOLE), Known()))
+        if end.ended_at is not None
+        and end.ended_at >= one.row_until
+        and end.ended_seen_at is not None
+    ]
+    return max(found, default=None)
 
 
 def bounded_until(known: dict[tuple[str, str], Known], topic: str) -> Instant | None:

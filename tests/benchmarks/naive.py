@@ -46,7 +46,7 @@ def app_of(bootstrap: str, topic: str, wanted: int, partitions: int) -> faust.Ap
     newest = app.Table("newest", default=dict, partitions=partitions)
     progress = Progress()
 
-    async def take(events: Any) -> None:  # noqa: ANN401 - Faust's stream
+    async def take(events: Any) -> None:
         async for event in events:
             known = newest[event["subject"]]
             system = event["data"]["system"]

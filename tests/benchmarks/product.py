@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from monitor.store.engine import open_engine
 from tests.acceptance.command import Facetally, Forker
 from tests.acceptance.running import Stored, until
 from tests.benchmarks.measured import Measured, cpu_of, cpu_of_family
@@ -19,10 +19,11 @@ _ASSIGNED = "partitions are assigned"
 PATIENCE = 600.0
 
 
-def settings(kafka: Kafka, topic: str) -> str:
+def settings(kafka: Kafka, topic: str, more: str = "") -> str:
+    """Return a settings file that reads *topic* in a group of its own."""
     group = f"bench-{uuid.uuid4().hex[:8]}"
     head = f'bootstrap_servers = "{kafka.bootstrap}"\ngroup = "{group}"\n'
-    return f'{head}[[topics]]\nname = "{topic}"\nsource = "cloudevents"\n'
+    return f'{head}{more}[[topics]]\nname = "{topic}"\nsource = "cloudevents"\n'
 
 
 def work_through(
@@ -50,7 +51,9 @@ def work_through(
         before, started = stored.records(), time.monotonic()
         until(lambda: stored.records() >= events, "all events committed", PATIENCE)
         seconds = time.monotonic() - started
-        cpu, server_cpu = (after - was for after, was in zip(_cpu(running, server), used, strict=True))
+        cpu, server_cpu = (
+            after - was for after, was in zip(_cpu(running, server), used, strict=True)
+        )
     return Measured(
         name=name,
         events=events - before,
@@ -65,6 +68,16 @@ def _cpu(workers: list[Owned], server: int | None) -> tuple[float, float]:
     return own, 0.0 if server is None else cpu_of_family(server)
 
 
+def postmaster(database_url: str) -> int:
+    """Return the process whose children serve this PostgreSQL database."""
+    engine = open_engine(database_url)
+    with engine.connect() as connection:
+        backend = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        parent = Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1]
+    engine.dispose()
+    return int(parent)
+
+
 def counted(facetally: Facetally) -> int:
     """Return the sum of the numbers of all processors."""
     status = facetally.status()
@@ -76,11 +89,7 @@ def counted(facetally: Facetally) -> int:
 def apply_recording(forker: Forker, home: Path, recording: Path, example: Path) -> Measured:
     """Measure ``facetally apply`` of the threshold recording, start of the program included."""
     facetally = Facetally(forker, home, example.read_text())
-    answer, seconds = timed(lambda: facetally.apply("threshold", recording))
-    return Measured(name="apply", events=int(answer["records"]), seconds=seconds, cpu=0.0)
-
-
-def timed(work: Callable[[], dict[str, object]]) -> tuple[dict[str, object], float]:
     started = time.monotonic()
-    answer = work()
-    return answer, time.monotonic() - started
+    answer = facetally.apply("threshold", recording)
+    seconds = time.monotonic() - started
+    return Measured(name="apply", events=int(answer["records"]), seconds=seconds, cpu=0.0)

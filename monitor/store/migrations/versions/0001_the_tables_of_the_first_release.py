@@ -241,6 +241,7 @@ def upgrade() -> None:
         sa.Column("row_until", sa.BigInteger(), nullable=True),
         sa.Column("incremental_until", sa.BigInteger(), nullable=True),
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("ended_seen_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("connector", "topic", name=op.f("pk_snapshots")),
         sqlite_with_rowid=False,
     )
