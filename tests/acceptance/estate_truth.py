@@ -103,7 +103,7 @@ class Truth:
         self._look(self._at + 1)
         return self
 
-    def tell(self, event: Told) -> None:
+    def tell(self, event: Told) -> None:  # noqa: C901 - one case for each kind
         self._look(event.at)
         if event.processor not in self.reached_at:
             self._below.add(event.processor)
@@ -133,12 +133,11 @@ class Truth:
         return self._people[processor, bucket]
 
     def systems(self, processor: str) -> dict[str, int]:
-        found = {
+        return {
             name.removeprefix("system "): number
             for (whose, name), number in self._people.items()
             if whose == processor and name.startswith("system ")
         }
-        return found
 
     def stored(self, processor: str, subject: str) -> bool:
         """Tell whether *subject* has any face anywhere."""

@@ -223,7 +223,7 @@ def go_on(run: Run, victims: list[Process], kills: int) -> None:
 
 def assert_killed_on_the_way(run: Run, kills: int) -> None:
     """Each kill came after more had been kept, and before all was."""
-    print(f"seed {SEED}: {len(run.killed_at)} kills, at {run.killed_at} of {run.total()} records")
+    print(f"seed {SEED}: {len(run.killed_at)} kills, at {run.killed_at} of {run.total()} records")  # noqa: T201 - to be run again
     assert len(run.killed_at) == kills
     assert all(one < two for one, two in zip(run.killed_at, run.killed_at[1:], strict=False))
     assert run.killed_at[-1] < run.total()
