@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from deploy.wiring import Monitor
 from monitor.facts import Instant
-from monitor.intake import Batch, LogWentBack, Reject
-from monitor.limits import RejectLimit
+from monitor.intake import Batch, LogPoint, LogWentBack, Reject
+from monitor.limits import RejectLimit, advance_log
 from monitor.store.engine import WorkerLock
 from streams.decoding import decode_records
 from streams.files import FileDamaged, read_records
@@ -49,7 +49,8 @@ def apply_files(
 
     No position is written. *now* bounds how far ahead a fact may be; *clock* dates the end.
     Raises AlreadyRunning beside a worker on SQLite, FileDamaged and OSError for a broken file, and
-    WentBack for a change log that goes backwards (what was read before it is kept).
+    WentBack for a change log that goes backwards: what was read before is kept then, and recounted,
+    but no reach is confirmed.
     """
     lock = WorkerLock(monitor.engine)
     try:
@@ -57,14 +58,19 @@ def apply_files(
         adapter = monitor.adapter(source)
         applied = Applied()
         watch = _RejectWatch(monitor.settings.limit)
+        logs = _LogWatch(source)
         lines = read_records(paths, recorded_until=recorded_until, consumed=consumed)
         try:
-            for chunk in _chunks(lines, monitor.settings.max_batch_records):
-                batches = list(_batches(chunk, source, adapter, now))
-                keeper.keep([batch for _, batch in batches])
-                _note(applied, batches, watch)
-        finally:
-            keeper.finish(clock())
+            with keeper.applying():
+                for chunk in _chunks(lines, monitor.settings.max_batch_records):
+                    batches = list(_batches(chunk, source, adapter, now))
+                    logs.check(batches)
+                    keeper.keep([batch for _, batch in batches])
+                    _note(applied, batches, watch)
+        except BaseException:
+            keeper.finish(clock(), confirm=False)  # part of a file is no state that ever was
+            raise
+        keeper.finish(clock())
         return applied
     finally:
         lock.release()
@@ -85,10 +91,7 @@ def _batches(
         try:
             yield partition, decode_records(found, adapter, source, now, None)
         except LogWentBack:
-            raise WentBack(
-                f"the change log in {topic}/{partition} goes backwards: if its database was "
-                f"replaced, raise epoch in [sources.{source}] and apply the new log by itself"
-            ) from None
+            raise _went_back(topic, partition, source) from None
     for (topic, partition), broken in rejects.items():
         yield (
             partition,
@@ -101,6 +104,32 @@ def _batches(
                 records=len(broken),
             ),
         )
+
+
+def _went_back(topic: str, partition: int, source: str) -> WentBack:
+    return WentBack(
+        f"the change log in {topic}/{partition} goes backwards: if its database was "
+        f"replaced, raise epoch in [sources.{source}] and apply the new log by itself"
+    )
+
+
+class _LogWatch:
+    """The highest position of each partition's change log so far; a file keeps none by itself."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._highest: dict[tuple[str, int], LogPoint] = {}
+
+    def check(self, batches: Iterable[tuple[int, Batch]]) -> None:
+        """Raise WentBack if a batch lies below what was read before, though it is younger."""
+        for partition, batch in batches:
+            key = (batch.topic, partition)
+            try:
+                highest = advance_log(self._highest.get(key), batch.log)
+            except LogWentBack:
+                raise _went_back(*key, self._source) from None
+            if highest is not None:
+                self._highest[key] = highest
 
 
 class _RejectWatch:

@@ -65,6 +65,7 @@ class Monitor:
             now,
             unconfirmed_after=self.settings.unconfirmed_after_us,
             background=background,
+            clock=clock,
         )
 
     def adapter(self, source: str) -> Adapter:

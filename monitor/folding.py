@@ -106,12 +106,11 @@ def _fold_one(
     if isinstance(fact, (Enrolled, Removed)):
         key = slot_of(fact)
         known = ledger.slots.get(key)
-        refresh = known is not None and _refreshes(ledger, fact, known)
+        gains = isinstance(fact, Enrolled) and _raises(ledger, fact)
         if ledger.assign(key, fact, known):
             _touch(folded, key, fact, known)
         elif known == fact:
             return  # a repetition
-        gains = isinstance(fact, Enrolled) and not refresh
         owner = fact.place.processor if fact.place else None
         _move(folded, owner, fact.at, last_at, gains=gains)
         # An unnamed slot is of one gallery: other tenants of the store have no part in it.
@@ -148,19 +147,22 @@ def _fold_other(
     return True
 
 
-def _refreshes(ledger: Ledger, fact: Assignment, known: Assignment) -> bool:
-    """Tell whether *fact* only says again what is so already: it raises no number anywhere.
+def _raises(ledger: Ledger, fact: Enrolled) -> bool:
+    """Tell whether *fact* can raise the number at any instant.
 
-    From the instant of *known* on, its owner was stored there, at every instant until now.
+    It cannot if its subject has a live face since before, this one or another: from then on they
+    were stored at every instant until now, whoever they are linked with, and still are without
+    this fact.
     """
-    return (
-        isinstance(known, Enrolled)
-        and isinstance(fact, Enrolled)
-        and known.subject == fact.subject
-        and known.place == fact.place
-        and known.at <= fact.at
-        and ledger.live(known)
-    )
+    slots = ledger.owned.get((fact.place.processor, fact.subject))
+    if not slots:
+        return True
+    for held in slots.values():
+        if not isinstance(held, Enrolled) or held.at > fact.at:
+            continue
+        if ledger.alike(held.place, fact.place) and ledger.live(held):
+            return False
+    return True
 
 
 def _touch(folded: Folded, key: SlotKey, fact: Assignment, known: Assignment | None) -> None:

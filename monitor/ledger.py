@@ -292,6 +292,10 @@ class Ledger:
         removals = (scopes[scope] for scope in covering if scope in scopes)
         return all(outlives(fact, removal) for removal in removals)
 
+    def alike(self, one: Place, other: Place) -> bool:
+        """Tell whether both places are in the statutory number, or both in research."""
+        return one == other or self._research(one) == self._research(other)
+
     def touch(self, subject: SubjectKey) -> None:
         """Have the standing of *subject*'s individual looked at again by ``settle``."""
         self._unsettle(subject)

@@ -1,10 +1,13 @@
-"""How much of a partition may be rejected before it is stopped (DESIGN section 4). Pure."""
+"""When a partition must be stopped: too many rejects, or a log that went backwards. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
+
+from monitor.facts import Instant
+from monitor.intake import LogPoint, LogWentBack
 
 Recent: TypeAlias = Sequence[Sequence[int]]
 """Pairs (records, rejects) of the latest batches, oldest first."""
@@ -37,3 +40,19 @@ class RejectLimit:
         rejects = sum(pair[1] for pair in recent)
         records = sum(pair[0] for pair in recent)
         return rejects > self.rejects and rejects > self.share * records
+
+
+_WENT_BACK_AFTER: Instant = 60_000_000
+
+
+def advance_log(known: LogPoint | None, seen: LogPoint | None) -> LogPoint | None:
+    """Return the highest of two points of one partition's log, *seen* read after *known*.
+
+    Raises LogWentBack if *seen* lies below *known* though it is over a minute younger: another
+    database's log has taken its place (DESIGN section 3, "Change logs").
+    """
+    if known is None or seen is None:
+        return seen or known
+    if seen.version < known.version and seen.at > known.at + _WENT_BACK_AFTER:
+        raise LogWentBack
+    return max(known, seen)

@@ -245,7 +245,24 @@ class Reader:
         spans = await self._threads.admin(lambda: self._admin.spans(wanted))
         stored = await self._threads.keeper(lambda: self._keeper.positions(wanted))
         now = self.now()
-        return {tp: place(*tp, stored.get(tp), span, now) for tp, span in spans.items()}
+        places = {tp: place(*tp, stored.get(tp), span, now) for tp, span in spans.items()}
+        fresh = {tp: at for tp, at in places.items() if at.expected is None}
+        if fresh:
+            await self._threads.keeper(lambda: self._keeper.keep(self._beginnings(fresh, now)))
+        return places | {tp: at._replace(expected=at.offset) for tp, at in fresh.items()}
+
+    def _beginnings(self, fresh: Mapping[Partition, Place], now: Instant) -> list[Batch]:
+        """Return batches that keep where reading begins, so that no later gap goes unnoticed."""
+        return [
+            Batch(
+                source=self._sources[tp[0]].name,
+                topic=tp[0],
+                facts=(),
+                read_at=now,
+                move=Move(*tp, at.topic_id, None, at.offset),
+            )
+            for tp, at in sorted(fresh.items())
+        ]
 
     async def _seek(self, places: Mapping[Partition, Place]) -> None:
         seeks = {}

@@ -27,10 +27,10 @@ from deploy.cli.shapes import reached, status_json
 from deploy.settings import has_settings
 from deploy.wiring import calendar_of, clock, sources_of
 from monitor.duties import as_json as duty_json
-from monitor.facts import Instant, StorageFact
+from monitor.facts import Instant
 from monitor.store import listing, owing
 from monitor.store.engine import reading
-from monitor.store.explaining import Explanation, explain
+from monitor.store.explaining import Explanation, Told, explain
 from monitor.store.names import Names
 from monitor.store.reading import Status, status, status_as_of
 from monitor.store.verifying import verify
@@ -169,7 +169,7 @@ def explain_command(
     click.echo(f"counted: {'yes' if found.standing.operation else 'no'}")
     for told in found.told:
         mark = "*" if told.decides else " "
-        click.echo(f"{mark} {rfc3339(told.fact.at)} {_what(told.fact)}")
+        click.echo(f"{mark} {rfc3339(told.fact.at)} {_what(told)}")
     click.echo("(* decides today)" if found.told else "nothing is known of this subject")
 
 
@@ -193,8 +193,8 @@ def _explanation_json(found: Explanation) -> dict[str, object]:
         "linked": found.linked,
         "facts": [
             {
-                "fact": type(told.fact).__name__,
-                "what": _what(told.fact),
+                "fact": "Moved" if told.elsewhere else type(told.fact).__name__,
+                "what": _what(told),
                 "at": rfc3339(told.fact.at),
                 "known_at": rfc3339(told.known_at),
                 "version": list(told.fact.version),
@@ -205,7 +205,10 @@ def _explanation_json(found: Explanation) -> dict[str, object]:
     }
 
 
-def _what(fact: StorageFact) -> str:
+def _what(told: Told) -> str:
+    fact = told.fact
+    if told.elsewhere:
+        return "Moved: the face belongs to another owner from then on"
     place = getattr(fact, "place", None)
     if place is not None:
         where = f"{place.system}/{place.gallery}" if place.gallery else place.system

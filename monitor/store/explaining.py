@@ -30,11 +30,15 @@ from monitor.store.names import Names
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """One fact about the subject: when it was so, when we knew, and whether it decides today."""
+    """One fact about the subject: when it was so, when we knew, and whether it decides today.
+
+    With *elsewhere* a face of the subject went to another owner: whose it is now is not told.
+    """
 
     fact: StorageFact
     known_at: Instant
     decides: bool
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +72,12 @@ def explain(
     slots = {slot_of(fact) for fact in own}
     places = {fact.place for fact in own if fact.place is not None}
     told = [
-        Told(fact=fact, known_at=known_at, decides=ledger.knows(fact))
+        Told(
+            fact=fact,
+            known_at=known_at,
+            decides=ledger.knows(fact),
+            elsewhere=_elsewhere(fact, processor, kin),
+        )
         for known_at, fact in everything
         if _bears(fact, processor, kin, slots, places)
     ]
@@ -78,6 +87,12 @@ def explain(
         linked=len(kin) > 1,
         told=tuple(sorted(told, key=lambda one: (one.fact.at, one.fact.version))),
     )
+
+
+def _elsewhere(fact: StorageFact, processor: str, kin: set[SubjectHash]) -> bool:
+    if not isinstance(fact, Enrolled):
+        return False
+    return fact.place.processor != processor or fact.subject not in kin
 
 
 def _kin(ledger: Ledger, processor: str, subject: SubjectHash) -> set[SubjectHash]:

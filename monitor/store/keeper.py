@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects import postgresql, sqlite
@@ -22,6 +23,7 @@ from monitor.notices import Kind, Notice, Severity, key_of
 from monitor.store import owing, positions, schema
 from monitor.store.engine import is_sqlite, reading
 from monitor.store.keeping import Keeping, Policy, learn_names
+from monitor.store.locks import applying
 from monitor.store.looking import UNCONFIRMED_AFTER, Looking
 from monitor.store.marking import apply_marks
 from monitor.store.names import Registry, UnknownNumber
@@ -47,10 +49,12 @@ class SqlKeeper:
         unconfirmed_after: Instant = UNCONFIRMED_AFTER,
         *,
         background: bool = False,
+        clock: Callable[[], Instant] | None = None,
     ) -> None:
         self._engine, self._policy = engine, policy
         self._registry = Registry(engine, policy.marks)
-        self._looking = Looking(engine, policy, feeding, unconfirmed_after)
+        self._feeding, self._clock = feeding, clock
+        self._looking = Looking(engine, policy, feeding, unconfirmed_after, clock)
         self._paced = Paced(background=background)
         apply_marks(engine, self._registry, policy, now)
 
@@ -157,17 +161,32 @@ class SqlKeeper:
         for processor in due:
             self._looking.recount(self._registry.names, processor, now)
 
-    def finish(self, now: Instant) -> None:
-        """Recount all that is due and confirm all reaches: every record has been read."""
-        self._knowing_all(lambda: self._finish(now))
+    def finish(self, now: Instant, *, confirm: bool = True) -> None:
+        """Recount all that is due and confirm what was reached: every record has been read.
 
-    def _finish(self, now: Instant) -> None:
+        Only a processor whose topics are read from Kafka, too, waits for their partitions.
+        Without *confirm* (not every record could be read) nothing is confirmed.
+        """
+        self._knowing_all(lambda: self._finish(now, confirm=confirm))
+
+    def _finish(self, now: Instant, *, confirm: bool) -> None:
         names = self._registry.names
-        looking = Looking(self._engine, self._policy, None)
+        looking = Looking(self._engine, self._policy, self._feeding_from_kafka, clock=self._clock)
         while due := looking.due(names):
             for processor in due:
                 looking.recount(names, processor, now, wait=True)
-        looking.confirm(names, now)
+        if confirm:
+            looking.confirm(names, now)
+
+    def _feeding_from_kafka(self, processor: str) -> Iterable[str]:
+        topics = list(self._feeding(processor))
+        with reading(self._engine) as connection:
+            read = any(positions.is_read(connection, topic) for topic in topics)
+        return topics if read else ()
+
+    def applying(self) -> AbstractContextManager[None]:
+        """Return a context within which no reach is confirmed, by nobody, until ``finish``."""
+        return applying(self._engine)
 
     def _knowing_all(self, work: Callable[[], None]) -> None:
         """Do *work*, with the names that other workers have given numbers to meanwhile."""

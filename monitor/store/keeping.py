@@ -299,15 +299,23 @@ class Keeping:
         names = self._names
         rows: set[tuple[str, int]] = set()
         for batch in batches:
-            for processor in {p for fact in batch.facts for p in self._of(fact)}:
+            for processor in self._fed(batch.facts):
                 rows.add((batch.topic, names.processor_ids[processor]))
         bulk.upsert(self._connection, schema.feeds, sorted(rows))
         note_signs(self._connection, batches)
 
-    def _of(self, fact: Fact) -> Iterable[str]:
-        if isinstance(fact, (Enrolled, Removed)):
-            return (fact.place.processor,) if fact.place else ()
-        return () if isinstance(fact, Truncated) else (fact.processor,)
+    def _fed(self, facts: Iterable[Fact]) -> set[str]:
+        """Return whose numbers these facts bear on: all tenants of a store that several share."""
+        fed: set[str] = set()
+        stores: set[str] = set()
+        for fact in facts:
+            if isinstance(fact, (Enrolled, Removed, Truncated)):
+                stores.add(fact.store.name)
+            else:
+                fed.add(fact.processor)
+        for store in stores:
+            fed.update(self._tenants.get(store, ()))
+        return fed
 
     def _set_aside(self, batches: Sequence[Batch]) -> None:
         rejects = {

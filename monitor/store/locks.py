@@ -20,6 +20,7 @@ _STORES = 0x66740001
 _PROCESSORS = 0x66740002
 _AUDIT = 0x66740003
 _SIGNS = 0x66740004
+_APPLYING = 0x66740006
 _LOOKING = 0x66740005
 
 
@@ -61,6 +62,34 @@ def looking_back(engine: Engine, processor_id: int, *, wait: bool) -> Iterator[b
             return
         mine = connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(%s, %s)", which)
         yield bool(mine.scalar())
+
+
+@contextmanager
+def applying(engine: Engine) -> Iterator[None]:
+    """Say, as long as the context lasts, that files are being applied: see ``is_applying``."""
+    if is_sqlite(engine):
+        yield  # no worker runs beside it
+        return
+    with engine.connect() as connection:
+        key = (_APPLYING, 0)
+        connection.exec_driver_sql("SELECT pg_advisory_lock_shared(%s, %s)", key)
+        connection.commit()
+        try:
+            yield
+        finally:
+            connection.exec_driver_sql("SELECT pg_advisory_unlock_shared(%s, %s)", key)
+            connection.commit()
+
+
+def is_applying(connection: Connection) -> bool:
+    """Tell whether somebody applies files; if not, nobody begins before this transaction ends.
+
+    What a file says in its middle is no number that ever was, so no reach is confirmed by it.
+    """
+    if is_sqlite(connection):
+        return False
+    row = connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(%s, %s)", (_APPLYING, 0))
+    return not row.scalar()
 
 
 def _lock(connection: Connection, space: int, ids: Iterable[int]) -> None:

@@ -19,7 +19,7 @@ from monitor.rules import rule_for_trigger, stock_rules
 from monitor.store import book, owing, positions, schema, snapshots, watches
 from monitor.store.engine import reading
 from monitor.store.keeping import Policy
-from monitor.store.locks import lock_processors, looking_back
+from monitor.store.locks import is_applying, lock_processors, looking_back
 from monitor.store.names import Names
 from monitor.store.watches import Reach, Since, Watches
 from monitor.workdays import beijing_day
@@ -40,8 +40,10 @@ class Looking:
         policy: Policy,
         feeding: Callable[[str], Iterable[str]] | None,
         unconfirmed_after: Instant = UNCONFIRMED_AFTER,
+        clock: Callable[[], Instant] | None = None,
     ) -> None:
         self._engine, self._policy, self._feeding = engine, policy, feeding
+        self._clock = clock
         self._unconfirmed_after = unconfirmed_after
         self._rules = stock_rules(policy.rules)
 
@@ -66,9 +68,12 @@ class Looking:
         thresholds = [(rule.reached_at, None) for rule in self._rules]
         with reading(self._engine) as connection:
             fresh = Names.load(connection)
+            # What this view of the book shows was seen now, not when the first of several
+            # look backs was asked for: an end that was looked up in between proves nothing of it.
+            seen = now if self._clock is None else max(now, self._clock())
             facts = book.read(connection, fresh, [processor])
             history = look_back(facts, processor, thresholds, self._policy.marks.research)
-        return self._finish(names, processor, history, now)
+        return self._finish(names, processor, history, seen)
 
     def _begin(self, names: Names, processor: str) -> bool:
         with self._engine.begin() as connection:
@@ -91,16 +96,27 @@ class Looking:
                 if _outdated(point, since, history.peak, reach.at_least):
                     stands = False
                     continue
-                found = reach.found(point, now)
-                if not self._restate(connection, names, found, now):
-                    found = found.unopened(reach)
-                held.reaches[processor][rule_id] = found
+                held.reaches[processor][rule_id] = self._settled(
+                    connection, names, reach, reach.found(point, now), now
+                )
             watch = held.watch[processor]
             held.watch[processor] = replace(
                 watch, peak=history.peak + since.raising, recount_due=not stands
             )
             held.save()
         return stands
+
+    def _settled(
+        self, connection: Connection, names: Names, before: Reach, found: Reach, now: Instant
+    ) -> Reach:
+        """Return the reach to keep: one at an earlier instant has to be confirmed anew.
+
+        A partition that lags can take an earlier reach away again, as it can a first one. A later
+        day, or none, is what all facts say now, and waits for a person anyway.
+        """
+        if found.trigger_at is not None and found.trigger_at < (before.trigger_at or 0):
+            return replace(found, confirmed_at=None, first_seen_at=now)
+        return found if self._restate(connection, names, found, now) else found.unopened(before)
 
     def _restate(self, connection: Connection, names: Names, found: Reach, now: Instant) -> bool:
         """See what the day found does to the duty of the reach; return False if it has none."""
@@ -147,11 +163,16 @@ class Looking:
     # -- confirmation ----------------------------------------------------------------------
 
     def confirm(self, names: Names, now: Instant) -> None:
-        """Confirm every pending reach that all its partitions have passed; page the others late."""
+        """Confirm every pending reach that all its partitions have passed; page the others late.
+
+        While files are being applied nothing is confirmed (``locks.applying``).
+        """
         with reading(self._engine) as connection:
             waiting = watches.pending(connection, names)
         for processor in waiting:
             with self._engine.begin() as connection:
+                if self._feeding is not None and is_applying(connection):
+                    return
                 lock_processors(connection, [names.processor_ids[processor]])
                 held = Watches(connection, names, self._rules, [processor])
                 # Before a recount that is due nothing is certain, but it may take long, too.

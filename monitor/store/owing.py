@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -146,9 +146,20 @@ def restate(
     )
     if decided.decision is Decision.MOVE:
         move_duty(connection, number, held, decided.duty, found.known_at, decided.why.value)
+    elif decided.decision is Decision.KEEP and found.trigger_at not in {None, held.trigger_at}:
+        _refine(connection, number, held, found)
     elif decided.decision is Decision.ASK:
         day = decided.found_day.isoformat() if decided.found_day else None
         ask_about(connection, held, day, found.known_at, decided.why.value)
+
+
+def _refine(connection: Connection, number: int, held: Duty, found: Found) -> None:
+    """Keep the proof of another instant of the same day; nothing that is owed changes."""
+    assert found.trigger_at is not None  # noqa: S101 - a reach that vanished is asked about
+    refined = replace(held, trigger_at=found.trigger_at, proof=found.proof)
+    connection.execute(update(_duties).where(_duties.c.id == number).values(_row(refined)))
+    body = {"before": describe(held), "after": describe(refined)}
+    audit.append(connection, found.known_at, "duty.proof_refined", held.processor, body)
 
 
 def ask_about(

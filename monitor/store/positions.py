@@ -20,11 +20,9 @@ from monitor.intake import (
     TooManyRejects,
     TopicSeen,
 )
-from monitor.limits import RejectLimit
+from monitor.limits import RejectLimit, advance_log
 from monitor.store import bulk, schema
 from monitor.store.packing import pack_version, unpack_version
-
-_LOG_MINUTE: Instant = 60_000_000
 
 _table = schema.positions
 _columns = schema.positions.c
@@ -63,7 +61,10 @@ def advance(connection: Connection, batch: Batch, limit: RejectLimit) -> None:
     if limit.exceeded(recent):
         raise TooManyRejects(f"{move.topic}/{move.partition}")
     log = _log_point(held.log_version, held.log_at) if held else None
-    log = _advance_log(log, batch.log, f"{move.topic}/{move.partition}")
+    try:
+        log = advance_log(log, batch.log)
+    except LogWentBack:
+        raise LogWentBack(f"{move.topic}/{move.partition}") from None
     row = {
         "topic": move.topic,
         "partition": move.partition,
@@ -89,14 +90,6 @@ def _insert(connection: Connection, row: Mapping[str, object], where: str) -> No
     # Not rowcount: for an INSERT on PostgreSQL it is always -1.
     if connection.execute(first.returning(_columns.topic)).first() is None:
         raise PositionMoved(where)
-
-
-def _advance_log(known: LogPoint | None, seen: LogPoint | None, where: str) -> LogPoint | None:
-    if known is None or seen is None:
-        return seen or known
-    if seen.version < known.version and seen.at > known.at + _LOG_MINUTE:
-        raise LogWentBack(where)
-    return max(known, seen)
 
 
 def _log_point(version: bytes | None, at: Instant | None) -> LogPoint | None:

@@ -11,9 +11,10 @@ from sqlalchemy import Connection, select
 
 from monitor.digest import combine, digest
 from monitor.facts import Enrolled, Removed
+from monitor.history import look_back
 from monitor.ledger import Ledger, Stock
 from monitor.marks import Marks
-from monitor.store import audit, book, schema, stock
+from monitor.store import audit, book, schema, stock, watches
 from monitor.store.names import Names
 from monitor.store.packing import unpack_version
 from monitor.store.registers import Working, load_row
@@ -39,6 +40,7 @@ def verify(connection: Connection, marks: Marks) -> list[Finding]:
     found.append(_same("links", _links(connection, names), _links_of(kept)))
     found.append(_same("owners of named faces", _owners(connection, names), _owners_of(kept)))
     found += _stocks(connection, names, kept)
+    found += _reaches(connection, names, marks)
     broken = audit.broken_at(connection)
     seq, _ = audit.head(connection)
     detail = f"{seq} entries" if broken is None else f"first broken entry: {broken}"
@@ -122,6 +124,27 @@ def _stocks(connection: Connection, names: Names, kept: Ledger) -> list[Finding]
         have = _numbers(counted.get(processor, Stock()))
         want = _numbers(kept.stock.get(processor, Stock()))
         found.append(_same(f"stock of {processor}", have, want))
+    return found
+
+
+def _reaches(connection: Connection, names: Names, marks: Marks) -> list[Finding]:
+    """Compare each first reach with what the book says, where no look back is due anyway."""
+    table = schema.reaches
+    due = set(watches.recounts_due(connection, names))
+    by_processor: dict[str, list[tuple[str, int, int | None]]] = {}
+    for row in connection.execute(select(table).where(table.c.at_least > 0)):
+        one = (row.rule, row.at_least, row.trigger_at)
+        by_processor.setdefault(names.processor_by_id[row.processor_id], []).append(one)
+    found = []
+    for processor, kept in sorted(by_processor.items()):
+        if processor in due:
+            continue
+        facts = book.read(connection, names, [processor])
+        history = look_back(facts, processor, [(n, None) for _, n, _ in kept], marks.research)
+        for rule, at_least, trigger_at in sorted(kept):
+            point = history.reaches[at_least]
+            want = str(point.at if point is not None else None)
+            found.append(_same(f"first reach of {rule} by {processor}", str(trigger_at), want))
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from operator import attrgetter
@@ -103,30 +103,11 @@ class Truth:
         self._look(self._at + 1)
         return self
 
-    def tell(self, event: Told) -> None:  # noqa: C901 - one case for each kind
+    def tell(self, event: Told) -> None:
         self._look(event.at)
         if event.processor not in self.reached_at:
             self._below.add(event.processor)
-        match event.kind:
-            case "face.enrolled":
-                self._put(event.slot, event.subject or "")
-            case "face.removed":
-                self._drop(event.slot)
-            case "subject.removed":
-                for slot in [*self._slots[event.processor, event.subject or ""]]:
-                    if event.system in {None, slot[1]} and event.gallery in {None, slot[2]}:
-                        self._drop(slot)
-            case "gallery.purged":
-                self._empty((event.processor, event.system or "", event.gallery or ""))
-            case "system.purged":
-                for gallery in self._galleries[event.processor, event.system or ""]:
-                    self._empty((event.processor, event.system or "", gallery))
-            case "subject.linked":
-                self._link((event.processor, event.subject or ""), event.individual)
-            case "subject.unlinked":
-                self._link((event.processor, event.subject or ""), None)
-            case other:
-                raise ValueError(other)
+        _TELLING[event.kind](self, event)
 
     def individuals(self, processor: str, bucket: str = OPERATION) -> int:
         """Return how many are stored: in operation, in research, or in the system *bucket*."""
@@ -143,6 +124,28 @@ class Truth:
         """Tell whether *subject* has any face anywhere."""
         return bool(self._slots[processor, subject])
 
+    def _enrolled(self, event: Told) -> None:
+        self._drop(event.slot)
+        self._put(event.slot, event.subject or "")
+
+    def _removed(self, event: Told) -> None:
+        self._drop(event.slot)
+
+    def _subject_removed(self, event: Told) -> None:
+        for slot in [*self._slots[event.processor, event.subject or ""]]:
+            if event.system in {None, slot[1]} and event.gallery in {None, slot[2]}:
+                self._drop(slot)
+
+    def _gallery_purged(self, event: Told) -> None:
+        self._empty((event.processor, event.system or "", event.gallery or ""))
+
+    def _system_purged(self, event: Told) -> None:
+        for gallery in self._galleries[event.processor, event.system or ""]:
+            self._empty((event.processor, event.system or "", gallery))
+
+    def _linked(self, event: Told) -> None:
+        self._link((event.processor, event.subject or ""), event.individual)
+
     def _look(self, now: int) -> None:
         """What was so at the end of an instant counts, not what was so in its middle."""
         if now == self._at:
@@ -153,7 +156,6 @@ class Truth:
         self._at = now
 
     def _put(self, slot: Slot, subject: str) -> None:
-        self._drop(slot)
         self.owner[slot] = subject
         self._slots[slot[0], subject].add(slot)
         self._within[slot[:3]].add(slot)
@@ -194,3 +196,14 @@ class Truth:
             if not after:
                 del self._faces[key]
             self._people[processor, bucket] += (after > 0) - (before > 0)
+
+
+_TELLING: Mapping[str, Callable[[Truth, Told], None]] = {
+    "face.enrolled": Truth._enrolled,  # noqa: SLF001 - the table of its own methods
+    "face.removed": Truth._removed,  # noqa: SLF001 - as above
+    "subject.removed": Truth._subject_removed,  # noqa: SLF001 - as above
+    "gallery.purged": Truth._gallery_purged,  # noqa: SLF001 - as above
+    "system.purged": Truth._system_purged,  # noqa: SLF001 - as above
+    "subject.linked": Truth._linked,  # noqa: SLF001 - as above
+    "subject.unlinked": Truth._linked,  # noqa: SLF001 - as above
+}

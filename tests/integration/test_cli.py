@@ -231,8 +231,10 @@ def test_a_packed_file_that_breaks_off_is_said_and_what_was_before_counts(tmp_pa
     assert made.individuals() == {"acme": 2, "beta": 1}
 
 
-def test_a_change_log_that_goes_back_is_said_with_what_to_do(tmp_path: Path) -> None:
-    made = ready(tmp_path, DATABASE.format(subject="person"))
+@pytest.mark.parametrize("at_once", [1, 20_000])
+def test_a_change_log_that_goes_back_is_said_with_what_to_do(tmp_path: Path, at_once: int) -> None:
+    settings = f"max_batch_records = {at_once}\n{DATABASE.format(subject='person')}"
+    made = ready(tmp_path, settings)
     file = made.write("log.ndjson", [change("1", lsn=900, age=600), change("2", lsn=5, age=10)])
 
     refused(made.run("apply", file, "--source", "db"), "goes backwards", "raise epoch")

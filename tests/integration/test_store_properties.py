@@ -30,7 +30,7 @@ from tests.integration.store_kit import (
 )
 
 ON_SQLITE = range(70)
-ON_POSTGRES = range(1000, 1016)
+ON_POSTGRES = range(16)
 POLICY = policy(2, 1, 3, 4)
 
 

@@ -63,6 +63,23 @@ def test_records_that_retention_took_while_nobody_read_are_a_gap(
     assert keeper.times() == once([*names("early", 50), *names("unread", 30)[20:]])
 
 
+def test_what_retention_took_from_a_partition_that_was_empty_when_read_is_a_gap(
+    kafka: Kafka, keeper: SqliteKeeper, name: str
+) -> None:
+    kafka.create_topic(name)
+    with running(settings_for(kafka, name, name), keeper):
+        until(lambda: bool(keeper.positions([(name, 0)])))
+    send(kafka, name, names("unread", 30))
+    admin = kafka.admin()
+    admin.delete_records({TopicPartition(name, 0): 20})
+    admin.close()
+
+    with running(settings_for(kafka, name, name), keeper):
+        until(lambda: keeper.count() == 10)
+
+    assert keeper.rows("gaps") == [(name, 0, GapReason.RETENTION, 20)]
+
+
 def test_records_that_retention_takes_before_they_are_fetched_are_a_gap(
     kafka: Kafka, keeper: SqliteKeeper, name: str
 ) -> None:

@@ -177,11 +177,12 @@ def movement_of(
     ("fact", "raises"),
     [
         (enrolled(BOB, 20), True),
-        (enrolled(ANN, 20, place=PAY), True),
-        # Stored already, there, from an older instant on.
+        # Stored already, from an older instant on: there, or elsewhere.
         (enrolled(ANN, 20), False),
-        # There, but from a later instant on: it counts between the two.
+        (enrolled(ANN, 20, place=PAY), False),
+        # Stored, but from a later instant on: it counts between the two.
         (enrolled(ANN, 5), True),
+        (enrolled(ANN, 5, place=PAY), True),
         (removed(ANN, 20), False),
         # A link may part two who were one.
         (linked(ANN, BOB, 20), True),
@@ -197,6 +198,15 @@ def test_a_refreshed_face_that_is_not_live_raises_the_number() -> None:
     gone: list[StorageFact] = [row(LEFT, ANN, (0, 1, 1), 10), truncated((0, 2, 2), 11)]
 
     assert movement_of(row(LEFT, ANN, (0, 3, 3), 12), known=gone).raising == 1
+
+
+def test_a_face_in_operation_raises_the_number_of_somebody_stored_for_research() -> None:
+    ledger = Ledger(lambda place: place == PAY)
+    ledger.apply_all([enrolled(ANN, 10, place=PAY)])
+    facts = [enrolled(ANN, 20)]
+    folded = fold(ledger, facts, tenants={}, last_at={}, instant_by_instant=False)
+
+    assert folded.movements[ACME].raising == 1
 
 
 def test_a_raising_fact_not_newer_than_all_that_was_known_is_late() -> None:
