@@ -37,7 +37,7 @@ KILLS: Final = int(os.environ.get("FACETALLY_KILLS") or (10 if in_ci() else 20))
 SEED: Final = int(os.environ.get("FACETALLY_KILLS_SEED") or random.SystemRandom().randrange(10**6))
 
 # Small transactions, so that a history lasts for all the kills.
-HEAD: Final = """max_batch_records = 1000
+HEAD: Final = """max_batch_records = 2000
 [[systems]]
 processor = "acme"
 system = "lab"

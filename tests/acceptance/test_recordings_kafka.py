@@ -59,6 +59,7 @@ ALL_RUNS = [
 POSTGRES_RUNS = [
     ("compreface-default", ROW, "merged, seed 2"),
     ("own-gallery", ROW, "merged, seed 1"),
+    *((name, ROW, "as written") for name in COMPREFACE[1:]),
 ]
 
 
@@ -195,16 +196,25 @@ def test_a_worker_that_comes_later_reads_on_where_the_one_before_it_ended(
 # -- the threshold ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("rule", "database"), [(ROW, "sqlite"), (ACTIVE, "postgresql")])
 def test_a_reach_opens_its_duty_when_every_topic_that_feeds_the_processor_has_been_read(
-    recordings: Path, kafka: Kafka, forker: Forker, tmp_path: Path
+    recordings: Path,
+    kafka: Kafka,
+    forker: Forker,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    rule: str,
+    database: str,
 ) -> None:
+    url = request.getfixturevalue("postgres_url") if database == "postgresql" else None
     recording = load(recordings, "threshold")
+    first = min(c["commit_us"] for c in recording.truth["crossings"] if c["rule"] == rule)
     awaited = f"awaited-{uuid.uuid4().hex[:8]}"
-    settings = settings_of("threshold").replace(
+    settings = settings_of("threshold", rule).replace(
         "[sources.threshold]",
         f'[[topics]]\nname = "{awaited}"\nsource = "threshold"\n\n[sources.threshold]',
     )
-    with reading_worker(kafka, forker, tmp_path, settings, recording, None) as reader:
+    with reading_worker(kafka, forker, tmp_path, settings, recording, url) as reader:
         seen = dict(statuses(reader, recording, ORDERS["as written"]))
         pending = {"acme": ("pending", None), "other": ("no", None)}
         looked_back = until(lambda: thresholds(reader.running.status()) == pending, PATIENCE)
@@ -219,10 +229,10 @@ def test_a_reach_opens_its_duty_when_every_topic_that_feeds_the_processor_has_be
         assert waiting == ([], [])
         assert opened, reader.worker.tail()
         assert thresholds(status) == {"acme": ("yes", "2026-11-22"), "other": ("no", None)}
-        assert duty["proof"]["trigger_at"] == recording.truth["first_reached"]["commit_us"]
+        assert duty["proof"]["trigger_at"] == first
         assert duty["due_between"] == ["2027-01-01", "2027-01-11"]
         assert notices(reader) == [("duty_opened", "acme", "frt.file")]
-        assert_right(reader, recording, ROW, {**seen, "final": status})
+        assert_right(reader, recording, rule, {**seen, "final": status})
 
 
 def thresholds(status: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
