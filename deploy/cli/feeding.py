@@ -101,6 +101,10 @@ def apply_command(
         )
         for reason, number in sorted(applied.rejected.items()):
             click.echo(f"  rejected {reason}: {number:,}")
+    if applied.records and not applied.facts and applied.rejected:
+        click.echo(
+            f"facetally: nothing in these files was a fact: is --source {source} right?", err=True
+        )
     if applied.too_many_rejects:
         fail("more records were rejected than reject_limit allows: is --source right?", WRONG)
 
