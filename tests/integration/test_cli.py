@@ -340,7 +340,7 @@ def test_recorded_records_are_published_to_the_topics_that_they_name(
                 "topic": names[number % 2],
                 "partition": 0,
                 "offset": number,
-                "timestamp": 1,
+                "timestamp": 1_795_000_000_000,
                 "key": base64.b64encode(b"k").decode(),
                 "value": base64.b64encode(event(f"s{number}").encode()).decode(),
             }
