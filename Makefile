@@ -2,7 +2,7 @@
 .SILENT:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help install demo lock parts lint types imports test check coverage bench format clean
+.PHONY: help install demo lock parts lint types imports test check coverage bench kills recordings format clean
 
 SECONDS_OF_DEMO ?= 90
 # What to hand to pytest: make test TESTS="tests/unit -k ledger"
@@ -44,6 +44,12 @@ coverage: .venv/.dev parts ## tests with branch coverage of what runs in their o
 
 bench: .venv/.dev parts ## measure; the results go into docs/performance.md
 	$(bin)/python -m tests.benchmarks
+
+kills: .venv/.dev parts ## 20 SIGKILLs per database on the way through 300,000 events
+	FACETALLY_KILLS=20 $(bin)/pytest -s tests/acceptance/test_kills.py
+
+recordings: .venv/.dev parts ## every recording in every order, at every instant, on both databases
+	FACETALLY_EXHAUSTIVE=1 $(bin)/pytest tests/acceptance/test_recordings_apply.py tests/acceptance/test_recordings_kafka.py
 
 format: .venv/.dev ## put the code into the house format
 	$(bin)/ruff check --quiet --fix-only .

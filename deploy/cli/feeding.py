@@ -22,6 +22,7 @@ from deploy.cli.common import (
     rfc3339,
     settings_of,
 )
+from deploy.collecting import collect_seldom
 from deploy.replaying import replay
 from deploy.wiring import clock
 from monitor.facts import Instant
@@ -70,6 +71,7 @@ def apply_command(
         known = ", ".join(sorted(monitor.settings.sources))
         fail(f"there is no source {source!r} in the settings; known are {known}")
     with progress_bar(total_size(files), "apply") as advance:
+        collect_seldom()
         applied = apply_files(
             monitor,
             files,
