@@ -11,7 +11,7 @@ from typing import TypeVar
 from deploy.wiring import Monitor
 from monitor.facts import Instant
 from monitor.intake import Batch, LogPoint, LogWentBack, Reject
-from monitor.limits import RejectLimit, advance_log
+from monitor.limits import RejectLimit
 from monitor.store.engine import WorkerLock
 from streams.decoding import decode_records
 from streams.files import FileDamaged, read_records
@@ -58,13 +58,12 @@ def apply_files(
         adapter = monitor.adapter(source)
         applied = Applied()
         watch = _RejectWatch(monitor.settings.limit)
-        logs = _LogWatch(source)
+        logs: dict[tuple[str, int], LogPoint] = {}
         lines = read_records(paths, recorded_until=recorded_until, consumed=consumed)
         try:
             with keeper.applying():
                 for chunk in _chunks(lines, monitor.settings.max_batch_records):
-                    batches = list(_batches(chunk, source, adapter, now))
-                    logs.check(batches)
+                    batches = list(_batches(chunk, source, adapter, now, logs))
                     keeper.keep([batch for _, batch in batches])
                     _note(applied, batches, watch)
         except BaseException:
@@ -77,9 +76,16 @@ def apply_files(
 
 
 def _batches(
-    chunk: Iterable[Record | Reject], source: str, adapter: Adapter, now: Instant
+    chunk: Iterable[Record | Reject],
+    source: str,
+    adapter: Adapter,
+    now: Instant,
+    logs: dict[tuple[str, int], LogPoint],
 ) -> Iterator[tuple[int, Batch]]:
-    """Yield a batch, with its partition, for each partition in *chunk*."""
+    """Yield a batch, with its partition, for each partition in *chunk*.
+
+    *logs* has the highest log position of each partition so far, and is kept up to date.
+    """
     records: dict[tuple[str, int], list[Record]] = defaultdict(list)
     rejects: dict[tuple[str, int], list[Reject]] = defaultdict(list)
     for line in chunk:
@@ -88,10 +94,17 @@ def _batches(
         else:
             rejects[line.where.topic, line.where.partition].append(line)
     for (topic, partition), found in records.items():
+        known = logs.get((topic, partition))
         try:
-            yield partition, decode_records(found, adapter, source, now, None)
+            batch = decode_records(found, adapter, source, now, None, known=known)
         except LogWentBack:
-            raise _went_back(topic, partition, source) from None
+            raise WentBack(
+                f"the change log in {topic}/{partition} goes backwards: if its database was "
+                f"replaced, raise epoch in [sources.{source}] and apply the new log by itself"
+            ) from None
+        if batch.log is not None:
+            logs[topic, partition] = batch.log
+        yield partition, batch
     for (topic, partition), broken in rejects.items():
         yield (
             partition,
@@ -104,32 +117,6 @@ def _batches(
                 records=len(broken),
             ),
         )
-
-
-def _went_back(topic: str, partition: int, source: str) -> WentBack:
-    return WentBack(
-        f"the change log in {topic}/{partition} goes backwards: if its database was "
-        f"replaced, raise epoch in [sources.{source}] and apply the new log by itself"
-    )
-
-
-class _LogWatch:
-    """The highest position of each partition's change log so far; a file keeps none by itself."""
-
-    def __init__(self, source: str) -> None:
-        self._source = source
-        self._highest: dict[tuple[str, int], LogPoint] = {}
-
-    def check(self, batches: Iterable[tuple[int, Batch]]) -> None:
-        """Raise WentBack if a batch lies below what was read before, though it is younger."""
-        for partition, batch in batches:
-            key = (batch.topic, partition)
-            try:
-                highest = advance_log(self._highest.get(key), batch.log)
-            except LogWentBack:
-                raise _went_back(*key, self._source) from None
-            if highest is not None:
-                self._highest[key] = highest
 
 
 class _RejectWatch:

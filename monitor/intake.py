@@ -131,7 +131,8 @@ class Batch:
     ignored: Mapping[Ignored, int] = field(default_factory=dict)
     instant: Instant | None = None  # the latest instant passed, see Decoded.instant
     signs: Sequence[SnapshotSign] = ()  # at most a few: folded per connector by the reader
-    log: LogPoint | None = None  # the highest live log position in the batch
+    log: LogPoint | None = None  # the highest live log position in the batch, or before it
+    went_back: bool = False  # its change log goes backwards: nothing of it was decoded
     records: int = 0
 
 

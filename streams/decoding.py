@@ -31,20 +31,22 @@ def decode_records(
     source: str,
     read_at: Instant,
     move: Move | None,
+    known: LogPoint | None = None,
 ) -> Batch:
     """Return what *records*, which follow each other in one partition, say together.
 
     Of the instants and log positions the highest is kept, of the snapshot signs the few that
     matter (see ``_Signs``). The topic is that of *move*, or of the first record. Raises
-    LogWentBack if a live change record among them lies below an earlier one though it is over a
-    minute younger (DESIGN section 3, "Change logs"); the same across batches is for the keeper.
+    LogWentBack if a live change record among them lies below an earlier one, or below *known*
+    (the highest one before them), though it is over a minute younger (DESIGN section 3, "Change
+    logs").
     """
     facts: list[Fact] = []
     rejects: list[Reject] = []
     ignored: dict[Ignored, int] = {}
     signs = _Signs()
     latest: Instant | None = None
-    highest: LogPoint | None = None
+    highest = known
     decode, keep, note = adapter.decode, facts.extend, signs.note
     for record in records:
         try:

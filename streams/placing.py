@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from monitor.facts import Instant
-from monitor.intake import Gap, GapReason, StoredPosition
+from monitor.intake import Gap, GapReason, LogPoint, StoredPosition
 
 
 class Span(NamedTuple):
@@ -26,6 +26,7 @@ class Place(NamedTuple):
     expected: int | None
     offset: int
     gap: Gap | None = None
+    log: LogPoint | None = None  # the highest live log position applied before
 
 
 def place(
@@ -40,7 +41,7 @@ def place(
         return Place(span.topic_id, None, span.start)
     reason = _lost(stored, span)
     if reason is None:
-        return Place(span.topic_id, stored.next_offset, stored.next_offset)
+        return Place(span.topic_id, stored.next_offset, stored.next_offset, log=stored.log)
     gap = Gap(
         topic=topic,
         partition=partition,

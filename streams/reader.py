@@ -25,6 +25,7 @@ from monitor.facts import Instant
 from monitor.intake import (
     Batch,
     Keeper,
+    LogPoint,
     LogWentBack,
     Move,
     PositionMoved,
@@ -93,6 +94,7 @@ class Part:
     expected: int | None
     at: int
     next: int
+    log: LogPoint | None = None  # the highest live log position kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +270,7 @@ class Reader:
         seeks = {}
         for tp, at in places.items():
             epoch = next(self._epochs)
-            self.parts[tp] = Part(epoch, at.topic_id, at.expected, at.offset, at.offset)
+            self.parts[tp] = Part(epoch, at.topic_id, at.expected, at.offset, at.offset, log=at.log)
             self._unplaced.discard(tp)
             seeks[tp] = (epoch, at.offset)
         gone = await self.consumer.place(seeks)
@@ -283,14 +285,12 @@ class Reader:
         pauses = chain(PAUSES, repeat(PAUSE))
         while True:
             try:
-                work, refused = await self._threads.keeper(partial(self._decoded, taken))
+                work = await self._threads.keeper(partial(self._decoded, taken))
                 break
             except Exception as exc:  # noqa: BLE001 - an adapter with a bug: stall, never skip
                 self._observer.retrying("decoding", exc)
                 await asyncio.sleep(next(pauses))
             taken = {tp: some for tp, some in taken.items() if self._current(tp, some[0].epoch)}
-        for tp in refused:
-            await self._hold(tp, LogWentBack())
         await self._keep(work)
 
     def _take(self) -> dict[Partition, list[Fetched]]:
@@ -306,20 +306,15 @@ class Reader:
         self._set_pending(self._pending)
         return taken
 
-    def _decoded(
-        self, taken: Mapping[Partition, Sequence[Fetched]]
-    ) -> tuple[list[Work], list[Partition]]:
-        """Decode in the keeper's thread; also return partitions whose log went backwards."""
-        work, refused = [], []
+    def _decoded(self, taken: Mapping[Partition, Sequence[Fetched]]) -> list[Work]:
+        """Decode in the keeper's thread."""
+        work = []
         for tp, fetches in taken.items():
             part = self.parts.get(tp)
             if part is None or part.epoch != fetches[0].epoch:
                 continue
-            try:
-                work.append(self._batch(tp, part, fetches))
-            except LogWentBack:
-                refused.append(tp)
-        return work, refused
+            work.append(self._batch(tp, part, fetches))
+        return work
 
     def _batch(self, tp: Partition, part: Part, fetches: Sequence[Fetched]) -> Work:
         topic, partition = tp
@@ -331,7 +326,19 @@ class Reader:
         ]
         end, read_at = fetches[-1].end, fetches[-1].read_at
         move = Move(topic, partition, part.topic_id, part.expected, end)
-        batch = decode_records(records, source.adapter, source.name, read_at, move)
+        try:
+            batch = decode_records(
+                records, source.adapter, source.name, read_at, move, known=part.log
+            )
+        except LogWentBack:  # for the keeper to refuse, who pages
+            batch = Batch(
+                source=source.name,
+                topic=topic,
+                facts=(),
+                read_at=read_at,
+                move=move,
+                went_back=True,
+            )
         return Work(tp, part.epoch, batch, end)
 
     def _current(self, tp: Partition, epoch: int) -> bool:
@@ -371,6 +378,7 @@ class Reader:
             part = self.parts.get(item.partition)
             if part is not None and part.epoch == item.epoch:
                 part.at = part.expected = item.end
+                part.log = item.batch.log or part.log
 
     async def _keep_one_by_one(self, work: Sequence[Work], exc: Exception) -> None:
         """Find the partition that is refused, and hold only that one."""

@@ -120,7 +120,7 @@ class SqliteKeeper:
 
     def _keep(self, batch: Batch) -> None:
         names = [_name(fact) for fact in batch.facts]
-        if REFUSED in names and self.refuses:
+        if batch.went_back or (REFUSED in names and self.refuses):
             raise LogWentBack
         self._db.executemany(
             "INSERT INTO applied VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1",

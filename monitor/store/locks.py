@@ -21,6 +21,7 @@ _PROCESSORS = 0x66740002
 _AUDIT = 0x66740003
 _SIGNS = 0x66740004
 _APPLYING = 0x66740006
+_CONFIRMING = 0x66740007
 _LOOKING = 0x66740005
 
 
@@ -79,6 +80,11 @@ def applying(engine: Engine) -> Iterator[None]:
         finally:
             connection.exec_driver_sql("SELECT pg_advisory_unlock_shared(%s, %s)", key)
             connection.commit()
+
+
+def lock_confirming(connection: Connection) -> None:
+    """Wait for others who confirm: ``is_applying`` cannot tell them from who applies."""
+    _lock(connection, _CONFIRMING, [0])
 
 
 def is_applying(connection: Connection) -> bool:

@@ -19,7 +19,7 @@ from monitor.rules import rule_for_trigger, stock_rules
 from monitor.store import book, owing, positions, schema, snapshots, watches
 from monitor.store.engine import reading
 from monitor.store.keeping import Policy
-from monitor.store.locks import is_applying, lock_processors, looking_back
+from monitor.store.locks import is_applying, lock_confirming, lock_processors, looking_back
 from monitor.store.names import Names
 from monitor.store.watches import Reach, Since, Watches
 from monitor.workdays import beijing_day
@@ -111,12 +111,20 @@ class Looking:
     ) -> Reach:
         """Return the reach to keep: one at an earlier instant has to be confirmed anew.
 
-        A partition that lags can take an earlier reach away again, as it can a first one. A later
-        day, or none, is what all facts say now, and waits for a person anyway.
+        Earlier than the duty, or than what was confirmed: a partition that lags can take such a
+        reach away again, as it can a first one. A later day, or none, is what all facts say now,
+        and waits for a person anyway.
         """
-        if found.trigger_at is not None and found.trigger_at < (before.trigger_at or 0):
-            return replace(found, confirmed_at=None, first_seen_at=now)
-        return found if self._restate(connection, names, found, now) else found.unopened(before)
+        held = self._duty_of(connection, names, before)
+        confirmed = None if before.pending else before.trigger_at
+        settled = held[1].trigger_at if held is not None else confirmed
+        if found.trigger_at is not None and settled is not None and found.trigger_at < settled:
+            if before.pending and found.trigger_at == before.trigger_at:
+                return found
+            return replace(found, confirmed_at=None, paged_at=None, first_seen_at=now)
+        if self._restate(connection, names, found, now):
+            return found
+        return found.unopened(before, now)
 
     def _restate(self, connection: Connection, names: Names, found: Reach, now: Instant) -> bool:
         """See what the day found does to the duty of the reach; return False if it has none."""
@@ -171,6 +179,7 @@ class Looking:
             waiting = watches.pending(connection, names)
         for processor in waiting:
             with self._engine.begin() as connection:
+                lock_confirming(connection)
                 if self._feeding is not None and is_applying(connection):
                     return
                 lock_processors(connection, [names.processor_ids[processor]])

@@ -57,6 +57,8 @@ def advance(connection: Connection, batch: Batch, limit: RejectLimit) -> None:
     held = connection.execute(select(_table).where(*key).with_for_update()).first()
     if (held.next_offset if held else None) != move.expected:
         raise PositionMoved(f"{move.topic}/{move.partition}")
+    if batch.went_back:
+        raise LogWentBack(f"{move.topic}/{move.partition}")
     recent = limit.after(json.loads(held.recent) if held else [], batch.records, len(batch.rejects))
     if limit.exceeded(recent):
         raise TooManyRejects(f"{move.topic}/{move.partition}")
@@ -135,8 +137,9 @@ def apply_gap(connection: Connection, gap: Gap) -> None:
 
 
 def is_read(connection: Connection, topic: str) -> bool:
-    """Tell whether *topic* is read from Kafka: it has a position."""
-    query = select(_columns.topic).where(_columns.topic == topic).limit(1)
+    """Tell whether *topic* is read from Kafka: a record of it has told its time."""
+    of_it = (_columns.topic == topic, _columns.instant.is_not(None))
+    query = select(_columns.topic).where(*of_it).limit(1)
     return connection.execute(query).first() is not None
 
 

@@ -53,10 +53,12 @@ class Reach:
             seen = now
         return replace(self, trigger_at=point.at, individuals=point.individuals, first_seen_at=seen)
 
-    def unopened(self, before: Reach) -> Reach:
+    def unopened(self, before: Reach, now: Instant) -> Reach:
         """Return the reach of which no duty came; at another instant than *before* one may."""
-        moved = self.trigger_at != before.trigger_at
-        return replace(self, confirmed_at=None) if moved else self
+        if self.trigger_at is None or self.trigger_at == before.trigger_at:
+            return self
+        seen = now if before.confirmed_at is not None else self.first_seen_at
+        return replace(self, confirmed_at=None, first_seen_at=seen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -293,6 +293,17 @@ def test_a_log_that_went_back_keeps_nothing_and_pages_once(engine: Engine) -> No
     assert len(notices(engine, "log_went_back")) == 1
 
 
+def test_a_batch_that_could_not_be_decoded_because_its_log_went_back_pages(
+    engine: Engine,
+) -> None:
+    kept = keeper(engine)
+    with pytest.raises(LogWentBack):
+        kept.keep([batch([], move=(0, None, 1), went_back=True)])
+
+    assert kept.positions([HERE]) == {}
+    assert len(notices(engine, "log_went_back")) == 1
+
+
 def test_a_log_read_again_within_a_minute_of_its_clock_is_no_step_back(engine: Engine) -> None:
     kept = keeper(engine)
     kept.keep([log_batch((0, None, 1), 500, NOW)])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from monitor.facts import Changed, Instant, Terminated, Version
+from monitor.facts import Changed, Instant, StorageFact, Terminated, Version
 from monitor.rules import SHIPPED, with_overrides
 from monitor.store.keeping import Policy
 from tests.builders import ACME, ANN, BOB, CY, enrolled, subject_removed
@@ -215,6 +215,47 @@ def test_an_earlier_reach_that_a_lagging_partition_takes_away_moves_no_duty(
     feed.at_end(0, NOW + 6)
     feed.at_end(1, NOW + 6)
     feed.tick(NOW + 7)
+
+    assert days(engine) == [("frt.file", date(2026, 3, 2))]
+    assert notices(engine, "duty_moved") == []
+
+
+def three_partitions(engine: Engine) -> Feed:
+    """Return a feed whose duty of 2 March is confirmed by all of its three partitions."""
+    feed = Feed(engine, partitions=3)
+    feed.read(0, TWO)
+    for partition in range(3):
+        feed.at_end(partition, NOW + 1)
+    feed.tick(NOW + 2)
+    assert days(engine) == [("frt.file", date(2026, 3, 2))]
+    return feed
+
+
+def test_an_unconfirmed_earlier_reach_that_is_corrected_moves_no_duty_either(
+    engine: Engine,
+) -> None:
+    feed = three_partitions(engine)
+    feed.read(0, [enrolled(ANN, MARCH_2 - 4 * DAY), enrolled(CY, MARCH_2 - 4 * DAY)], NOW + 3)
+    feed.tick(NOW + 4)
+    moved: list[StorageFact] = [
+        subject_removed(CY, MARCH_2 - 4 * DAY + 1),
+        enrolled(CY, MARCH_2 - 2 * DAY),
+    ]
+    feed.read(1, [subject_removed(CY, MARCH_2 - 4 * DAY, 1), *moved], NOW + 5)
+    feed.tick(NOW + 6)
+
+    assert days(engine) == [("frt.file", date(2026, 3, 2))]
+    assert notices(engine, "duty_moved") == []
+
+
+def test_a_reach_that_vanished_and_comes_again_earlier_waits_for_lagging_partitions(
+    engine: Engine,
+) -> None:
+    feed = three_partitions(engine)
+    feed.read(0, [subject_removed(BOB, MARCH_2 + 1, 1)], NOW + 3)
+    feed.tick(NOW + 4)
+    feed.read(0, [enrolled(ANN, MARCH_2 - 4 * DAY), enrolled(CY, MARCH_2 - 4 * DAY)], NOW + 5)
+    feed.tick(NOW + 6)
 
     assert days(engine) == [("frt.file", date(2026, 3, 2))]
     assert notices(engine, "duty_moved") == []

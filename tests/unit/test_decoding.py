@@ -53,10 +53,10 @@ def signs(*given: SnapshotSign) -> tuple[SnapshotSign, ...]:
     return tuple(decode_records(records(*values), Answers(answers), "s", READ_AT, MOVE).signs)
 
 
-def logs(*given: LogPoint) -> LogPoint | None:
+def logs(*given: LogPoint, known: LogPoint | None = None) -> LogPoint | None:
     values = [b"%d" % index for index in range(len(given))]
     answers = {v: Decoded(log=point) for v, point in zip(values, given, strict=True)}
-    return decode_records(records(*values), Answers(answers), "s", READ_AT, MOVE).log
+    return decode_records(records(*values), Answers(answers), "s", READ_AT, MOVE, known).log
 
 
 def point(position: int, at: int = 0) -> LogPoint:
@@ -155,6 +155,12 @@ def test_the_highest_log_position_is_told() -> None:
 def test_a_log_that_goes_back_by_more_than_the_clocks_can_explain_stops_the_batch() -> None:
     with pytest.raises(LogWentBack):
         logs(point(300), point(2, at=WENT_BACK_AFTER + 1))
+
+
+def test_a_log_below_what_was_read_before_stops_the_batch_even_if_it_climbs_over_it() -> None:
+    replaced = point(50, at=WENT_BACK_AFTER + 1), point(101, at=WENT_BACK_AFTER + 2)
+    with pytest.raises(LogWentBack):
+        logs(*replaced, known=point(100))
 
 
 def test_a_lower_position_within_a_minute_is_only_a_late_record() -> None:
