@@ -1,0 +1,1 @@
+"""Everything that may happen to processes, brokers, disks, clocks and networks, and the number."""
