@@ -2,11 +2,15 @@
 .SILENT:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help install demo lock parts lint types imports test check coverage bench kills recordings format clean
+.PHONY: help install demo lock parts lint types imports test check coverage bench recordings violence soak scale mutants format clean
 
 SECONDS_OF_DEMO ?= 90
 # What to hand to pytest: make test TESTS="tests/unit -k ledger"
 TESTS ?=
+# Many tests wait for brokers and clocks, so two at a time; each process has its own real parts.
+PROCESSES ?= 2
+MINUTES ?= 30
+INDIVIDUALS ?= 10000000
 bin := .venv/bin
 
 help: ## show this list
@@ -34,7 +38,7 @@ imports: .venv/.dev ## imports point one way: deploy -> streams, alerts -> monit
 
 test: .venv/.dev parts ## all tests, against the real parts
 	echo "== tests"
-	$(bin)/pytest $(TESTS)
+	$(bin)/pytest --numprocesses $(PROCESSES) --dist loadfile $(TESTS)
 
 parts: ## PostgreSQL, Alertmanager, Prometheus, Java from Debian, Kafka from Maven Central
 	scripts/get-parts
@@ -45,11 +49,20 @@ coverage: .venv/.dev parts ## tests with branch coverage of what runs in their o
 bench: .venv/.dev parts ## measure; the results go into docs/performance.md
 	$(bin)/python -m tests.benchmarks
 
-kills: .venv/.dev parts ## 20 SIGKILLs per database on the way through 300,000 events
-	FACETALLY_KILLS=20 $(bin)/pytest -s tests/acceptance/test_kills.py
-
 recordings: .venv/.dev parts ## every recording in every order, at every instant, on both databases
 	FACETALLY_EXHAUSTIVE=1 $(bin)/pytest tests/acceptance/test_recordings_apply.py tests/acceptance/test_recordings_kafka.py
+
+violence: .venv/.dev parts ## crashes, faults and a million histories in full size, into docs/promises.md: hours
+	$(bin)/python -m tests.violence $(TESTS)
+
+soak: .venv/.dev parts ## millions of events under all faults, for as long as asked: make soak MINUTES=60
+	$(bin)/python -m tests.violence.soak --minutes $(MINUTES)
+
+scale: .venv/.dev parts ## ten million individuals in one processor, into docs/scale.md
+	$(bin)/python -m tests.scale --individuals $(INDIVIDUALS)
+
+mutants: .venv/.dev ## mutation testing of the pure core
+	scripts/mutants
 
 format: .venv/.dev ## put the code into the house format
 	$(bin)/ruff check --quiet --fix-only .

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from monitor.notices import Body, Kind, Notice, OpenDuty
+from monitor.trust import MEANING, Doubt, doubts_of
 
 
 class Words(NamedTuple):
@@ -27,6 +28,17 @@ _TITLES = {
     ),
     Kind.GAP: Words(
         "Records can no longer be read, the number is unverified", "部分记录已无法读取，数量未核实"
+    ),
+    Kind.DATABASE_RESTORED: Words(
+        "The database is older than what was read, every number is unverified",
+        "数据库早于已读记录，所有数量均未核实",
+    ),
+    Kind.SOURCE_SILENT: Words(
+        "A source is silent, the number is unverified", "来源长时间无记录，数量未核实"
+    ),
+    Kind.SOURCE_HEARD: Words("A silent source is heard again", "来源恢复发送记录"),
+    Kind.NUMBER_ACCEPTED: Words(
+        "A number was compared with its source and accepted", "数量已与来源核对并经人工确认"
     ),
     Kind.PARTITION_STOPPED: Words(
         "A partition is stopped: too many rejects", "分区已停止：被拒记录过多"
@@ -64,20 +76,24 @@ _CLAUSES = (
     ("was_due_day", Words("last day before: {}", "原截止日：{}")),
     ("topic", Words("topic: {}", "主题：{}")),
     ("partition", Words("partition: {}", "分区：{}")),
+    ("stored", Words("next offset in the database: {}", "数据库中的位置：{}")),
+    ("committed", Words("next offset of the group in Kafka: {}", "Kafka 消费组位置：{}")),
     ("reason", Words("reason: {}", "原因：{}")),
+    ("by", Words("by: {}", "操作人：{}")),
+    ("because", Words("because: {}", "理由：{}")),
     ("calendar_version", Words("calendar: {}", "日历版本：{}")),
     ("audit_head", Words("audit head: {}", "审计链头：{}")),
 )
 
 
 def summary(notice: Notice) -> Words:
-    """Return one line: what has happened, by which rule, at whom."""
-    return _headline(notice.kind, notice.rule, notice.processor)
+    """Return one line: what has happened, by which rule, at whom, and if it is unverified."""
+    return _headline(notice.kind, notice.rule, notice.processor, notice.body)
 
 
 def summary_of_duty(duty: OpenDuty) -> Words:
     """Return the line of an open duty: that of the notice that opened it."""
-    return _headline(Kind.DUTY_OPENED, duty.rule, duty.processor)
+    return _headline(Kind.DUTY_OPENED, duty.rule, duty.processor, duty.body)
 
 
 def description(body: Body) -> Words:
@@ -87,6 +103,7 @@ def description(body: Body) -> Words:
         for name, clause in _CLAUSES
         if (value := body.get(name)) is not None
     ]
+    said += [_doubted(doubt, topic) for doubt, topic in doubts_of(body)]
     return Words("; ".join(en for en, _ in said), "；".join(zh for _, zh in said))
 
 
@@ -95,11 +112,21 @@ def plain(value: str | int | bool | None) -> str:  # noqa: FBT001 - a value, not
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _headline(kind: Kind, rule: str | None, processor: str | None) -> Words:
+def _doubted(doubt: Doubt, topic: str) -> tuple[str, str]:
+    """Return why the number is unverified, and the way back."""
+    meaning = MEANING[doubt]
+    en = f"UNVERIFIED by topic {topic}, {meaning.en}; what to do: {meaning.way_back}"
+    zh = f"未核实（主题 {topic}）：{meaning.zh}；处理办法：{meaning.way_back_zh}"
+    return en, zh
+
+
+def _headline(kind: Kind, rule: str | None, processor: str | None, body: Body) -> Words:
     title = _TITLES[kind]
     by = _RULES.get(rule, Words(rule, rule)) if rule else Words("", "")
     en = title.en + (f": {by.en}" if by.en else "") + (f" ({processor})" if processor else "")
     zh = title.zh + (f"：{by.zh}" if by.zh else "") + (f"（{processor}）" if processor else "")
+    if "individuals" in body and body.get("verified") is False:
+        return Words(en + ", number UNVERIFIED", zh + "，数量未核实")
     return Words(en, zh)
 
 

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from deploy.reading import BadConfig
 from deploy.wiring import Monitor, clock, sources_of
 from monitor.facts import Instant
-from monitor.intake import Batch, EndSeen, Gap, Keeper, StoredPosition, TopicSeen
+from monitor.intake import Ahead, Batch, EndSeen, Gap, Keeper, StoredPosition, TopicSeen
 from monitor.metrics import (
     AlertsMetrics,
     BadAddress,
@@ -87,6 +87,10 @@ class Counted:
         """Go on behind a gap."""
         self._keeper.gap(gap)
 
+    def restored(self, found: Sequence[Ahead]) -> None:
+        """Tell that the database is older than what was read."""
+        self._keeper.restored(found)
+
     def tick(self, now: Instant) -> None:
         """Do what is due."""
         self._keeper.tick(now)
@@ -107,7 +111,7 @@ def serve_alerts_metrics(monitor: Monitor) -> AlertsMetrics:
     settings = monitor.settings
 
     def read() -> gauges.Gauges:
-        return gauges.read(monitor.engine, settings.rules, sources_of(settings))
+        return gauges.read(monitor.engine, settings.rules, sources_of(settings), clock())
 
     registry.register(LedgerCollector(read, monitor.calendar, clock))
     _serve(registry, settings.metrics_address)

@@ -28,6 +28,7 @@ from streams.connection import Sasl, Tls
 DEFAULT_FILE = "facetally.toml"
 _PREFIX = "FACETALLY_"
 _SECOND = 1_000_000
+_HOUR = 3_600 * _SECOND
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
@@ -43,12 +44,13 @@ class SourceSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicSettings:
-    """A topic to be read. *processors* None: it may feed any."""
+    """A topic to be read. *processors* None: it may feed any; *silent_after_us* 0: never silent."""
 
     name: str
     source: str
     processors: frozenset[str] | None = None
     create_partitions: int | None = None
+    silent_after_us: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,7 @@ class Settings:
     metrics_address: str
     tolerance_us: int
     unconfirmed_after_us: int
+    silent_after_hours: float
     max_batch_records: int
     calendar_dir: Path | None
     tls: Tls | None
@@ -84,6 +87,10 @@ class Settings:
             for topic in self.topics
             if topic.processors is None or processor in topic.processors
         ]
+
+    def silent_after(self) -> dict[str, int]:
+        """Return after how many microseconds without a record a topic is silent, where any are."""
+        return {one.name: one.silent_after_us for one in self.topics if one.silent_after_us}
 
     def incomplete_topics(self) -> list[str]:
         """Return the topics whose source is said to have begun before its first record."""
@@ -122,6 +129,7 @@ def parse(found: Mapping[str, object], path: Path | None, environ: Mapping[str, 
     root = Table(found, "", environ=environ, prefix=_PREFIX)
     sources = _sources(root)
     tls = _tls(root.table("tls"), here)
+    silent = root.number("silent_after_hours", 0.0, least=0.0)
     settings = Settings(
         path=path,
         database_url=checked_url(root.text("database_url", "sqlite:///facetally.db"), here),
@@ -136,13 +144,14 @@ def parse(found: Mapping[str, object], path: Path | None, environ: Mapping[str, 
         unconfirmed_after_us=int(
             root.number("unconfirmed_after_minutes", 15, least=0) * 60 * _SECOND
         ),
+        silent_after_hours=silent,
         max_batch_records=root.whole("max_batch_records", 20_000, least=1),
         calendar_dir=_path(root.optional("calendar_dir"), here),
         tls=tls,
         sasl=_sasl(root.table("sasl"), here),
         rules=with_overrides(SHIPPED, [dict(one.raw()) for one in root.tables("rules")]),
         marks=Marks(_systems(root.tables("systems"))),
-        topics=[_topic(one, sources) for one in root.tables("topics")],
+        topics=[_topic(one, sources, silent) for one in root.tables("topics")],
         sources=sources,
         channels=read_channels(root.tables("channels"), here),
         limit=_limit(root.table("reject_limit")),
@@ -186,7 +195,9 @@ def _sources(root: Table) -> dict[str, SourceSettings]:
     return sources
 
 
-def _topic(table: Table, sources: Mapping[str, SourceSettings]) -> TopicSettings:
+def _topic(
+    table: Table, sources: Mapping[str, SourceSettings], silent_after_hours: float
+) -> TopicSettings:
     name, source = table.required("name"), table.required("source")
     if source not in sources:
         known = ", ".join(sorted(sources))
@@ -204,6 +215,9 @@ def _topic(table: Table, sources: Mapping[str, SourceSettings]) -> TopicSettings
         source=source,
         processors=frozenset(processors) if processors is not None else None,
         create_partitions=table.optional_whole("create_partitions", least=1),
+        silent_after_us=int(
+            table.number("silent_after_hours", silent_after_hours, least=0.0) * _HOUR
+        ),
     )
     table.finish()
     return topic

@@ -21,7 +21,7 @@ from monitor.store.database import (
 from monitor.store.engine import Engine, answering, is_sqlite, open_engine
 from monitor.store.keeper import SqlKeeper
 from monitor.store.keeping import Policy
-from monitor.store.reading import Sources
+from monitor.trust import Sources
 from monitor.workdays import Calendar, load_calendar
 from streams.adapters.cloudevents import CloudEvents
 from streams.adapters.debezium import Debezium
@@ -51,6 +51,7 @@ class Monitor:
             calendar=self.calendar,
             marks=self.settings.marks,
             limit=self.settings.limit,
+            sources=sources_of(self.settings),
         )
 
     def keeper(self, now: Instant, *, background: bool = False) -> SqlKeeper:
@@ -92,7 +93,11 @@ class Monitor:
 
 def sources_of(settings: Settings) -> Sources:
     """Return what the settings say of where numbers come from."""
-    return Sources(incomplete=frozenset(settings.incomplete_topics()), feeding=settings.feeding)
+    return Sources(
+        incomplete=frozenset(settings.incomplete_topics()),
+        feeding=settings.feeding,
+        silent_after=settings.silent_after(),
+    )
 
 
 def calendar_of(settings: Settings) -> Calendar:

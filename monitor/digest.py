@@ -16,6 +16,25 @@ from monitor.ledger import Assignment, Ledger, PlaceScope, SubjectKey, SubjectSc
 _MODULUS = 1 << 128
 
 
+class Sum:
+    """A digest that registers are added to one by one."""
+
+    def __init__(self) -> None:
+        self._total = 0
+
+    def add(self, register: tuple[object, ...]) -> None:
+        """Add one register; each must be added once."""
+        self._total += _hash(register)
+
+    def add_all(self, registers: Iterable[tuple[object, ...]]) -> None:
+        """Add each of *registers*."""
+        for register in registers:
+            self._total += _hash(register)
+
+    def __str__(self) -> str:
+        return f"{self._total % _MODULUS:032x}"
+
+
 def digest(ledger: Ledger) -> str:
     """Return the digest of all registers of *ledger*, 32 hexadecimal digits."""
     return combine(registers(ledger))
@@ -23,8 +42,9 @@ def digest(ledger: Ledger) -> str:
 
 def combine(registers: Iterable[tuple[object, ...]]) -> str:
     """Return the digest of *registers*, in any order."""
-    total = sum(_hash(register) for register in registers) % _MODULUS
-    return f"{total:032x}"
+    total = Sum()
+    total.add_all(registers)
+    return str(total)
 
 
 def registers(ledger: Ledger) -> Iterator[tuple[object, ...]]:

@@ -7,7 +7,8 @@ own instant on, so a number that existed only in event time is found too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -32,7 +33,7 @@ class History:
 
     peak: int  # the highest number that ever was
     last_at: Instant | None  # the newest instant of any fact
-    reaches: dict[int, Point | None]  # by threshold
+    reaches: Mapping[int, Point | None]  # by threshold
 
 
 def as_of(
@@ -48,11 +49,53 @@ def curve(
     facts: Iterable[StorageFact], processor: str, research: Callable[[Place], bool]
 ) -> Iterator[Point]:
     """Yield the number of *processor* after each instant of *facts*, oldest first."""
-    ledger = Ledger(research)
+    return follow(Ledger(research), facts, processor)
+
+
+def follow(ledger: Ledger, facts: Iterable[StorageFact], processor: str) -> Iterator[Point]:
+    """Fold *facts* into *ledger*; yield the number of *processor* after each of their instants."""
     for at, together in groupby(sorted(facts, key=_AT), key=_AT):
         ledger.apply_all(together)
         stock = ledger.stock.get(processor)
         yield Point(at, stock.individuals if stock else 0)
+
+
+class Following:
+    """Peak and first reaches of a curve, noted point by point; nothing else of it is kept.
+
+    Points come oldest first; those at which the number stays as it is may be left out.
+    """
+
+    def __init__(self, thresholds: Iterable[tuple[int, Instant | None]]) -> None:
+        self.peak = 0
+        self.last_at: Instant | None = None
+        self._after = dict(thresholds)
+        self._found: dict[int, Point | None] = dict.fromkeys(self._after)
+        self._stay(0)
+
+    def note(self, point: Point) -> None:
+        """See what *point* reaches."""
+        self.last_at = point.at
+        self.peak = max(self.peak, point.individuals)
+        if not self._floor <= point.individuals < self._ceiling:
+            self._pass(point)
+
+    def _pass(self, point: Point) -> None:
+        for at_least, after in self._after.items():
+            rises = self._floor < at_least <= point.individuals
+            if rises and self._found[at_least] is None and (after is None or point.at > after):
+                self._found[at_least] = point
+        self._stay(point.individuals)
+
+    def _stay(self, individuals: int) -> None:
+        """Note between which thresholds the number is: until it leaves them nothing happens."""
+        self._floor = max((n for n in self._after if n <= individuals), default=-1)
+        self._ceiling = min((n for n in self._after if n > individuals), default=sys.maxsize)
+
+    @property
+    def reaches(self) -> Mapping[int, Point | None]:
+        """The first reach of each number that was asked for."""
+        return self._found
 
 
 def first_reach(
@@ -63,13 +106,10 @@ def first_reach(
     With *after* (a completed cancellation or an annulled reach) it is the first later point at
     which the number passes from below.
     """
-    below = True
+    following = Following([(at_least, after)])
     for point in points:
-        over = point.individuals >= at_least
-        if over and below and (after is None or point.at > after):
-            return point
-        below = not over
-    return None
+        following.note(point)
+    return following.reaches[at_least]
 
 
 def look_back(
@@ -82,9 +122,7 @@ def look_back(
 
     *thresholds* are pairs of a number and the instant after which its reach is wanted.
     """
-    points = list(curve(facts, processor, research))
-    return History(
-        peak=max((point.individuals for point in points), default=0),
-        last_at=points[-1].at if points else None,
-        reaches={n: first_reach(points, n, after) for n, after in thresholds},
-    )
+    following = Following(thresholds)
+    for point in curve(facts, processor, research):
+        following.note(point)
+    return History(peak=following.peak, last_at=following.last_at, reaches=following.reaches)

@@ -142,6 +142,7 @@ class StoredPosition(NamedTuple):
     topic_id: str
     next_offset: int
     log: LogPoint | None  # the highest live log position applied from this partition
+    excused: int = 0  # the group's committed offset may be this far ahead and mean nothing new
 
 
 class TopicSeen(NamedTuple):
@@ -178,6 +179,19 @@ class Gap(NamedTuple):
     reason: GapReason
     expected: int
     resume: int
+    seen_at: Instant
+
+
+class Ahead(NamedTuple):
+    """The group has committed an offset beyond the stored one: we publish only what is stored.
+
+    So this database is older than what was read with it, or somebody moved the group's offsets.
+    """
+
+    topic: str
+    partition: int
+    stored: int
+    committed: int
     seen_at: Instant
 
 
@@ -221,6 +235,9 @@ class Keeper(Protocol):
 
     def gap(self, gap: Gap) -> None:
         """Set the position to ``gap.resume``, mark the fed processors unverified, page."""
+
+    def restored(self, found: Sequence[Ahead]) -> None:
+        """Mark every processor unverified, page once; positions stay: reading on is right."""
 
     def tick(self, now: Instant) -> None:
         """Do what is due and not tied to a batch: recounts, confirmations, pending pages."""

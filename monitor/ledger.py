@@ -116,16 +116,31 @@ class Stock:
         for system in after.systems - before.systems:
             self.systems[system] = self.systems.get(system, 0) + 1
 
+    def add(self, other: Stock) -> None:
+        """Count the individuals of *other*, none of whom is counted here, too."""
+        self.individuals += other.individuals
+        self.research += other.research
+        for system, individuals in other.systems.items():
+            self.systems[system] = self.systems.get(system, 0) + individuals
+
 
 class Ledger:
     """Registers of slots, links and scope removals, and the stock that follows from them.
 
     *research* tells which places are outside the statutory number (Art. 2). ``apply`` any facts in
     any order, then ``settle``: only then are ``stock`` and ``standing`` up to date.
+
+    With *counts* only the individuals for whom it is true have a standing and are in the stock: a
+    ledger that holds a part of the facts knows only some people whole.
     """
 
-    def __init__(self, research: Callable[[Place], bool]) -> None:
+    def __init__(
+        self,
+        research: Callable[[Place], bool],
+        counts: Callable[[SubjectKey], bool] | None = None,
+    ) -> None:
         self._research = research
+        self._counts = counts
         self.slots: dict[SlotKey, Assignment] = {}
         self.owned: dict[SubjectKey, dict[SlotKey, Assignment]] = {}
         self.links: dict[SubjectKey, Linked] = {}
@@ -159,8 +174,10 @@ class Ledger:
 
     def settle(self) -> None:
         """Bring standings and stock up to date with what was applied."""
-        standing, stand = self.standing, self._stand
+        standing, stand, counts = self.standing, self._stand, self._counts
         for key in self._unsettled:
+            if counts is not None and not counts(key):
+                continue
             before = standing.get(key, NOWHERE)
             after = stand(key)
             if after is before or after == before:

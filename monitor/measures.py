@@ -47,7 +47,8 @@ LEFT_OUT_PROCESSORS = _ledger(
 )
 INDIVIDUALS = _ledger(
     "individuals",
-    "Distinct individuals that the processor stores now, research systems apart.",
+    "Distinct individuals that the processor stores now, research systems apart; to be read with "
+    "facetally_verified.",
     "processor",
 )
 RESEARCH = _ledger(
@@ -86,8 +87,14 @@ PENDING = _ledger(
 )
 VERIFIED = _ledger(
     "verified",
-    "1 if the number can be relied on; 0 after a gap, and until a snapshot has ended.",
+    "1 if the number can be relied on; 0 while there is any reason of facetally_unverified.",
     "processor",
+)
+UNVERIFIED = _ledger(
+    "unverified",
+    "1 while the number of the processor is unverified for this reason; 0 for every other reason.",
+    "processor",
+    "reason",
 )
 RECOUNT = _ledger(
     "recount_pending",

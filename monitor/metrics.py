@@ -34,6 +34,7 @@ from monitor.intake import Batch, Ignored, Reason
 from monitor.measures import Spec
 from monitor.store.gauges import Gauges, StoreAway
 from monitor.store.reading import ProcessorStatus
+from monitor.trust import Doubt
 from monitor.workdays import Calendar, beijing_day, overdue_from
 
 Partition: TypeAlias = tuple[str, int]
@@ -162,6 +163,9 @@ def _put_numbers(sheet: _Sheet, one: ProcessorStatus, most: int) -> None:
     sheet.put(measures.INDIVIDUALS, one.stock.individuals, name)
     sheet.put(measures.RESEARCH, one.stock.research, name)
     sheet.put(measures.VERIFIED, not one.unverified, name)
+    reasons = {why.reason for why in one.unverified}
+    for doubt in Doubt:
+        sheet.put(measures.UNVERIFIED, doubt in reasons, name, doubt.value)
     sheet.put(measures.RECOUNT, one.recount_pending, name)
     systems = sorted(one.stock.systems.items(), key=lambda item: (-item[1], item[0]))
     for system, individuals in systems[:most]:

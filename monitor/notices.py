@@ -42,6 +42,10 @@ class Kind(StrEnum):
     RESTATEMENT_WAITS = "restatement_waits"  # a later day, or none: for a person to decide
     REACH_UNCONFIRMED = "reach_unconfirmed"
     GAP = "gap"
+    DATABASE_RESTORED = "database_restored"  # Kafka's group has read further than we know
+    SOURCE_SILENT = "source_silent"
+    SOURCE_HEARD = "source_heard"  # a record again, after a silence that was told
+    NUMBER_ACCEPTED = "number_accepted"  # by a person, who compared it with the source
     PARTITION_STOPPED = "partition_stopped"  # too many rejects
     LOG_WENT_BACK = "log_went_back"
     TEST = "test"

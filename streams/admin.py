@@ -42,7 +42,7 @@ class Lag(NamedTuple):
 
     @property
     def records(self) -> int:
-        """Offsets still to read, counting transaction markers."""
+        """Offsets still to read, with transaction markers and what open transactions hold back."""
         return self.end - (self.committed or 0)
 
 
@@ -82,11 +82,9 @@ class Admin:
 
     def topics(self, names: Iterable[str]) -> list[TopicSeen]:
         """Describe those of *names* that exist; a topic that does not is left out."""
-        found = self._call("describe_topics", sorted(names))
         return [
             TopicSeen(topic["name"], topic["topic_id"], len(topic["partitions"]))
-            for topic in found
-            if topic["error_code"] == 0 and topic["partitions"]
+            for topic in self._described(names)
         ]
 
     def create_topic(
@@ -123,11 +121,19 @@ class Admin:
         return {tp: Span(ids[tp[0]].topic_id, starts[tp], ends[tp]) for tp in there}
 
     def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """Return how far a read-committed reader can read: the last stable offset."""
-        return self._offsets(list(partitions), OffsetSpec.LATEST, _COMMITTED)
+        """Return the next offset to be written of those *partitions* that have a leader.
+
+        It lies behind whatever an open transaction holds back: what is there and not readable yet
+        is not the end. A partition that is gone or without a leader holds up no other's answer.
+        """
+        return self._offsets(self._led(partitions), OffsetSpec.LATEST, _UNCOMMITTED)
+
+    def stable_ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Return how far a read-committed reader can read now: the last stable offset."""
+        return self._offsets(self._led(partitions), OffsetSpec.LATEST, _COMMITTED)
 
     def lag(self, group: str, topics: Iterable[str]) -> list[Lag]:
-        """Return the lag of *group* in every partition of *topics*, by its published offsets."""
+        """Return the lag of *group* in every partition that has a leader, by published offsets."""
         wanted = [
             (seen.topic, partition)
             for seen in self.topics(topics)
@@ -135,13 +141,20 @@ class Admin:
         ]
         ends = self.ends(wanted)
         committed = self.group_offsets(group)
-        return [Lag(*tp, committed.get(tp), ends[tp]) for tp in wanted]
+        return [Lag(*tp, committed.get(tp), ends[tp]) for tp in wanted if tp in ends]
 
     def group_offsets(self, group: str) -> dict[Partition, int]:
         """Return what *group* has published. For displays: positions are in the database."""
         try:
+            return self.committed(group)
+        except CoordinatorNotAvailableError:
+            return {}
+
+    def committed(self, group: str) -> dict[Partition, int]:
+        """Return the committed offsets of *group*; raise where its coordinator cannot say now."""
+        try:
             offsets = self._call("list_group_offsets", group)[group]
-        except (GroupIdNotFoundError, CoordinatorNotAvailableError):
+        except GroupIdNotFoundError:
             return {}
         return {(tp.topic, tp.partition): at.offset for tp, at in offsets.items() if at.offset >= 0}
 
@@ -151,6 +164,21 @@ class Admin:
         for error in self._call("alter_group_offsets", group, wanted).values():
             if error.errno != 0:
                 raise error
+
+    def _described(self, names: Iterable[str]) -> list[Any]:
+        found = self._call("describe_topics", sorted(names))
+        return [topic for topic in found if topic["error_code"] == 0 and topic["partitions"]]
+
+    def _led(self, partitions: Iterable[Partition]) -> list[Partition]:
+        """Return those of *partitions* that somebody can be asked about."""
+        wanted = set(partitions)
+        led = {
+            (topic["name"], partition["partition_index"])
+            for topic in self._described({topic for topic, _ in wanted})
+            for partition in topic["partitions"]
+            if partition["leader_id"] >= 0
+        }
+        return sorted(wanted & led)
 
     def _offsets(
         self, partitions: list[Partition], spec: int, isolation: int

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, TypeAlias
 
 from monitor.facts import Instant
-from monitor.intake import Gap, GapReason, LogPoint, StoredPosition
+from monitor.intake import Ahead, Gap, GapReason, LogPoint, StoredPosition
+
+Partition: TypeAlias = tuple[str, int]
 
 
 class Span(NamedTuple):
@@ -52,6 +55,28 @@ def place(
         seen_at=now,
     )
     return Place(span.topic_id, span.start, span.start, gap)
+
+
+def aheads(
+    spans: Mapping[Partition, Span],
+    stored: Mapping[Partition, StoredPosition],
+    committed: Mapping[Partition, int],
+    now: Instant,
+) -> list[Ahead]:
+    """Return the partitions of *spans* whose committed offset is beyond what is *stored*.
+
+    *committed* was looked up before *stored*. The offsets of another topic of the same name say
+    nothing, and neither do those that were explained before (``StoredPosition.excused``).
+    """
+    found = []
+    for tp, span in sorted(spans.items()):
+        at = stored.get(tp)
+        if at is not None and at.topic_id != span.topic_id:
+            continue
+        known = max(at.next_offset, at.excused) if at is not None else 0
+        if committed.get(tp, 0) > known:
+            found.append(Ahead(*tp, at.next_offset if at is not None else 0, committed[tp], now))
+    return found
 
 
 def _lost(stored: StoredPosition, span: Span) -> GapReason | None:

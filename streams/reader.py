@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, count, repeat
-from typing import Protocol, TypeVar
 
 from monitor.facts import Instant
 from monitor.intake import (
+    Ahead,
     Batch,
     Keeper,
     LogPoint,
@@ -32,14 +32,13 @@ from monitor.intake import (
     TooManyRejects,
 )
 from streams.decoding import decode_records
-from streams.placing import Place, Span, place
+from streams.neighbours import Consumer, Spans, Threads
+from streams.placing import Place, aheads, place
 from streams.records import Adapter, Record
 from streams.telling import Observer
 from streams.transport import Fetched, Partition
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 PENDING_BYTES = 64 * 1024 * 1024
 PAUSES = (0.1, 1.0)
@@ -56,33 +55,6 @@ class Source:
     name: str
     adapter: Adapter
     create_partitions: int | None = None
-
-
-class Consumer(Protocol):
-    """What the reader asks of the transport."""
-
-    async def place(self, places: Mapping[Partition, tuple[int, int]]) -> set[Partition]:
-        """Read each partition from ``(epoch, offset)``; return those we no longer own."""
-
-    async def unplace(self, partitions: Iterable[Partition] | None = None) -> None:
-        """Stop fetching."""
-
-
-class Threads(Protocol):
-    """Runs blocking work, one piece at a time."""
-
-    async def keeper(self, work: Callable[[], T]) -> T:
-        """Run in the thread that has the database."""
-
-    async def admin(self, work: Callable[[], T]) -> T:
-        """Run in the thread that has the admin client."""
-
-
-class Spans(Protocol):
-    """Looks up partitions (``Admin.spans``)."""
-
-    def spans(self, partitions: Iterable[Partition]) -> dict[Partition, Span]:
-        """Return topic id, first offset and high watermark of those that exist."""
 
 
 @dataclass(slots=True)
@@ -115,6 +87,7 @@ class Reader:
         *,
         keeper: Keeper,
         admin: Spans,
+        group: str,
         threads: Threads,
         sources: Mapping[str, Source],
         clock: Callable[[], Instant],
@@ -126,6 +99,7 @@ class Reader:
         self.parts: dict[Partition, Part] = {}
         self._keeper = keeper
         self._admin = admin
+        self._group = group
         self._threads = threads
         self._sources = sources
         self._observer = observer
@@ -227,7 +201,7 @@ class Reader:
         """Read positions, have gaps kept, seek. Return whether it could be done."""
         assignment, wanted = self._assignment, set(self._unplaced)
         try:
-            places = await self._look_up(wanted)
+            places, found = await self._look_up(wanted)
             if assignment != self._assignment:
                 return True
             for gap in [at.gap for at in places.values() if at.gap is not None]:
@@ -236,6 +210,13 @@ class Reader:
                     *(gap.topic, gap.partition, gap.reason, gap.expected, gap.resume),
                 )
                 await self._threads.keeper(partial(self._keeper.gap, gap))
+            if found:
+                log.error(
+                    "the group has committed more than is stored, in %d partitions: the "
+                    "database is an older one; reading goes on from it",
+                    len(found),
+                )
+                await self._threads.keeper(partial(self._keeper.restored, found))
             if assignment == self._assignment:
                 await self._seek(places)
         except Exception as exc:  # noqa: BLE001 - a process loop: stall, never skip
@@ -243,15 +224,18 @@ class Reader:
             return False
         return assignment != self._assignment or not wanted - set(places)
 
-    async def _look_up(self, wanted: set[Partition]) -> dict[Partition, Place]:
+    async def _look_up(self, wanted: set[Partition]) -> tuple[dict[Partition, Place], list[Ahead]]:
         spans = await self._threads.admin(lambda: self._admin.spans(wanted))
+        # Before the positions: whoever had these partitions may still be keeping and publishing.
+        committed = await self._threads.admin(lambda: self._admin.committed(self._group))
         stored = await self._threads.keeper(lambda: self._keeper.positions(wanted))
         now = self.now()
         places = {tp: place(*tp, stored.get(tp), span, now) for tp, span in spans.items()}
         fresh = {tp: at for tp, at in places.items() if at.expected is None}
         if fresh:
             await self._threads.keeper(lambda: self._keeper.keep(self._beginnings(fresh, now)))
-        return places | {tp: at._replace(expected=at.offset) for tp, at in fresh.items()}
+        found = aheads(spans, stored, committed, now)
+        return places | {tp: at._replace(expected=at.offset) for tp, at in fresh.items()}, found
 
     def _beginnings(self, fresh: Mapping[Partition, Place], now: Instant) -> list[Batch]:
         """Return batches that keep where reading begins, so that no later gap goes unnoticed."""

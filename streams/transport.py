@@ -183,6 +183,16 @@ class _Thread(driver.AIOKafkaConsumerThread):
         except KafkaError as exc:
             log.debug("group offsets not published: %s", type(exc).__name__)
 
+    def failure(self) -> BaseException | None:
+        """See ``Consumer.failure``; only looks, so any thread may ask."""
+        coordinator = getattr(self._consumer, "_coordinator", None)
+        if coordinator is None:
+            return None
+        waiting: BaseException | None = coordinator._pending_exception  # noqa: SLF001 - its own getmany raises it
+        task = coordinator._coordination_task  # noqa: SLF001 - the same
+        ended = task.exception() if task.done() and not task.cancelled() else None
+        return waiting or ended
+
     async def poll(self, listener: Listener) -> tuple[list[Fetched], set[Partition]]:
         """Return the next fetches, and the partitions whose position has no record any more."""
         consumer = self._ensure_consumer()
@@ -263,6 +273,14 @@ class Consumer(driver.Consumer):
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    def failure(self) -> BaseException | None:
+        """Why we are no member of the group any more and shall never be; None while we may be.
+
+        The broker refused us for a reason that the client does not try again by itself: a
+        stranger in the group, another process under our name. Only a new app joins again.
+        """
+        return self._thread.failure()
 
     @property
     def _listener(self) -> Listener:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from monitor.facts import Instant
 from monitor.intake import EndSeen, Keeper, TopicSeen
 from streams.admin import Admin
-from streams.reader import Reader, Source, Threads
+from streams.neighbours import Threads
+from streams.reader import Reader, Source
 from streams.telling import Observer
 from streams.transport import Partition
 
@@ -110,46 +111,73 @@ class Watch:
 
     async def _note(self, seen: list[TopicSeen]) -> None:
         ids = {topic.topic: topic.topic_id for topic in seen}
-        self._reader.lost(
-            [
-                tp
-                for tp, part in self._reader.parts.items()
-                if ids.get(tp[0], part.topic_id) != part.topic_id
-            ]
+        self._lost(
+            tp
+            for tp, part in self._reader.parts.items()
+            if ids.get(tp[0], part.topic_id) != part.topic_id
         )
         if seen and seen != self._told:
             await self._threads.keeper(lambda: self._keeper.topics(seen))
             self._told = seen
 
     async def _look_at_ends(self) -> None:
+        """Tell the keeper which partitions were read to their end after this look began.
+
+        The end is where the log ended, not how far it can be read now: what an open transaction
+        holds back has been written. Which topics there are is asked last: an end of the log that
+        has taken the place of ours is none, and a partition that was added has to be known before
+        the others are said to be at their ends.
+        """
         reader = self._reader
-        owned = list(reader.parts)
-        if not owned:
+        before = dict(reader.parts)
+        if not before:
             self._pace.observer.lag({})  # what was owned before is nobody's lag of ours
             return
         looked_at = self._pace.clock()  # before asking: what is written later is after this end
-        ends = await self._threads.admin(lambda: self._admin.ends(owned))
+        began = {tp: part.at for tp, part in before.items()}
+        ends = await self._threads.admin(lambda: self._admin.ends(began))
         idle = reader.idle()
+        ids = await self._look_at_topics()
+        ours = {
+            tp: part
+            for tp, part in reader.parts.items()
+            if before.get(tp) is part and ids.get(tp[0]) == part.topic_id
+        }
         at_end = [
-            EndSeen(*tp, end, looked_at) for tp, end in ends.items() if idle.get(tp, -1) >= end
+            EndSeen(*tp, end, looked_at)
+            for tp, end in ends.items()
+            if tp in ours and began[tp] <= end <= idle.get(tp, -1)
         ]
         if at_end:
             await self._threads.keeper(lambda: self._keeper.ends(at_end))
-        at = {tp: part.at for tp, part in reader.parts.items()}
-        self._pace.observer.lag({tp: max(0, ends[tp] - at[tp]) for tp in ends if tp in at})
-        self._unstick(ends, idle)
+        self._pace.observer.lag({tp: max(0, ends[tp] - ours[tp].at) for tp in ends if tp in ours})
+        self._lost(tp for tp in ours if began[tp] > ends.get(tp, began[tp]))
+        await self._unstick({tp: at for tp, at in idle.items() if tp in ours}, ends)
 
-    def _unstick(self, ends: Mapping[Partition, int], idle: Mapping[Partition, int]) -> None:
+    async def _look_at_topics(self) -> dict[str, str]:
+        """Tell the keeper how many partitions there are; return the topics' ids."""
+        seen = await self._threads.admin(lambda: self._admin.topics(self._pace.topics))
+        await self._note(seen)
+        return {topic.topic: topic.topic_id for topic in seen}
+
+    async def _unstick(self, idle: Mapping[Partition, int], ends: Mapping[Partition, int]) -> None:
         """Read again what has records to read but brings none, in case a fetch was dropped."""
+        behind = [tp for tp, at in idle.items() if at < ends.get(tp, 0)]
+        readable = {}
+        if behind:
+            readable = await self._threads.admin(lambda: self._admin.stable_ends(behind))
         stuck = {}
-        for tp, at in idle.items():
-            before, looks = self._stuck.get(tp, (at, 0))
-            if at < ends.get(tp, 0) and before == at:
+        for tp in behind:
+            at, (before, looks) = idle[tp], self._stuck.get(tp, (idle[tp], 0))
+            if at < readable.get(tp, 0) and before == at:
                 stuck[tp] = (at, looks + 1)
         self._stuck = {tp: state for tp, state in stuck.items() if state[1] < _STUCK_LOOKS}
-        again = set(stuck) - set(self._stuck)
-        if again:
-            self._reader.lost(again)
+        self._lost(set(stuck) - set(self._stuck))
+
+    def _lost(self, partitions: Iterable[Partition]) -> None:
+        gone = list(partitions)
+        if gone:
+            self._reader.lost(gone)
 
     async def _tick(self) -> None:
         await self._threads.keeper(lambda: self._keeper.tick(self._pace.clock()))

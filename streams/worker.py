@@ -23,11 +23,11 @@ from typing import Self, TypeVar
 from monitor.facts import Instant
 from monitor.intake import Keeper, TopicSeen
 from streams.admin import Admin
-from streams.app import build, quiet_libraries
+from streams.app import App, build, quiet_libraries
 from streams.connection import Connection, Sasl, Tls
 from streams.reader import PAUSE, PAUSES, Reader, Source
 from streams.telling import Logged, Observer
-from streams.transport import consumer_of
+from streams.transport import Consumer, consumer_of
 from streams.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -230,15 +230,15 @@ class _Worker:
         reader.consumer = consumer = consumer_of(app)
         watch = Watch(settings, self._keeper, self._admin, self._threads, reader, topics)
         try:
-            await app.start()
             await _first(
+                _started(app),
                 reader.place_forever(),
                 reader.keep_forever(),
                 watch.ends_forever(),
                 watch.tick_forever(),
                 watch.publish_forever(consumer.publish),
                 watch.until_topics_change(),
-                self._until_over(lambda: bool(app.crashed or app.should_stop)),
+                self._until_over(app, consumer),
             )
         finally:
             reader.revoked()
@@ -250,6 +250,7 @@ class _Worker:
         return Reader(
             keeper=self._keeper,
             admin=self._admin,
+            group=settings.group,
             threads=self._threads,
             sources=settings.topics,
             clock=settings.clock,
@@ -264,9 +265,12 @@ class _Worker:
         if on_ready is not None:
             on_ready()
 
-    async def _until_over(self, app_ended: Callable[[], bool]) -> None:
+    async def _until_over(self, app: App, consumer: Consumer) -> None:
         while not self._stopping.is_set():
-            if app_ended():
+            failure = consumer.failure()
+            if failure is not None:
+                raise failure
+            if app.crashed or app.should_stop:
                 raise RuntimeError("the Faust app ended")
             await asyncio.sleep(_POLL)
 
@@ -275,6 +279,12 @@ class _Worker:
         # The event is set by a signal or by another thread, which an asyncio.Event cannot be.
         while time.monotonic() < until and not self._stopping.is_set():  # noqa: ASYNC110
             await asyncio.sleep(_POLL)
+
+
+async def _started(app: App) -> None:
+    """Start *app*, which may wait for Kafka for ever, and let it live; ends by cancellation."""
+    await app.start()
+    await asyncio.Event().wait()
 
 
 async def _first(*works: Awaitable[None]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from monitor.facts import Fact, Instant, Terminated, Version
 from monitor.intake import (
+    Ahead,
     Batch,
     Decoded,
     EndSeen,
@@ -36,6 +37,9 @@ CREATE TABLE IF NOT EXISTS rejects (topic TEXT, partition INTEGER, offset INTEGE
 CREATE TABLE IF NOT EXISTS gaps (topic TEXT, partition INTEGER, reason TEXT, resume INTEGER);
 CREATE TABLE IF NOT EXISTS ends (topic TEXT, partition INTEGER, at INTEGER, looked_at INTEGER);
 CREATE TABLE IF NOT EXISTS topics (topic TEXT, partitions INTEGER);
+CREATE TABLE IF NOT EXISTS restored (
+    topic TEXT, partition INTEGER, stored INTEGER, committed INTEGER, seen_at INTEGER
+);
 """
 
 REFUSED = "refused"
@@ -101,6 +105,10 @@ class SqliteKeeper:
                 "REPLACE INTO positions VALUES (?, ?, ?, ?)",
                 (gap.topic, gap.partition, gap.topic_id, gap.resume),
             )
+
+    def restored(self, found: Sequence[Ahead]) -> None:
+        with self._transaction():
+            self._db.executemany("INSERT INTO restored VALUES (?, ?, ?, ?, ?)", found)
 
     def tick(self, now: Instant) -> None:
         """Nothing is due here."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from monitor.intake import Batch, TooManyRejects
+from monitor.intake import Batch, Keeper, TooManyRejects
 from streams.connection import Connection
 from streams.publish import Outgoing, publish
 from streams.reader import Source
@@ -35,7 +35,7 @@ def settings_for(kafka: Kafka, group: str, *topics: str) -> WorkerSettings:
 
 
 @contextmanager
-def running(settings: WorkerSettings, keeper: SqliteKeeper) -> Iterator[None]:
+def running(settings: WorkerSettings, keeper: Keeper) -> Iterator[None]:
     """Run a worker in a thread until the block ends, and let its error out."""
     stop, ready = threading.Event(), threading.Event()
     errors: list[BaseException] = []

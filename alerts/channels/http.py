@@ -6,8 +6,11 @@ the environment, and no log line with the address, which for many receivers is a
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,7 +25,9 @@ from alerts.channel import BadSettings, NotDelivered, checked_name
 from monitor.facts import Instant
 
 LONGEST_RETRY_AFTER_S: Final = 3600.0
-_LONGEST_TIMEOUT_S: Final = 20.0  # connect, send and wait each take it; a lease is 120 s
+_LONGEST_TIMEOUT_S: Final = 20.0
+_WHOLE: Final = 3  # timeouts: connect, send and wait each may take one; a lease is 120 s
+_SLOW: Final = "no answer in time"
 _PASSING: Final = {
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.TOO_EARLY,
@@ -75,16 +80,20 @@ class Poster:
 
         What the receiver says beside its status is not even read.
         """
-        request = self._request(path, body, headers)
+        line = _Line()
+        request = self._request(path, body, headers, line)
         try:
-            response = self._transport.handle_request(request)
-            response.close()
+            with line.cut_after(_WHOLE * self._settings.timeout_s):
+                response = self._transport.handle_request(request)
+                response.close()
         except httpx.TransportError as exc:
             # From None: the chain holds the request, with its address and headers.
-            raise NotDelivered(_why(exc)) from None
+            raise NotDelivered(_SLOW if line.was_cut else _why(exc)) from None
         return _judge(response, now)
 
-    def _request(self, path: str, body: bytes, headers: Mapping[str, str]) -> httpx.Request:
+    def _request(
+        self, path: str, body: bytes, headers: Mapping[str, str], line: _Line
+    ) -> httpx.Request:
         settings = self._settings
         own = {"content-type": "application/json", "user-agent": "facetally"}
         if settings.authorization is not None:
@@ -94,8 +103,55 @@ class Poster:
             settings.url.rstrip("/") + path if path else settings.url,
             headers={**own, **headers},
             content=body,
-            extensions={"timeout": httpx.Timeout(settings.timeout_s).as_dict()},
+            extensions={
+                "timeout": httpx.Timeout(settings.timeout_s).as_dict(),
+                "trace": line.follow,
+            },
         )
+
+
+class _Line:
+    """The connection of one attempt, to be cut when the attempt has taken too long.
+
+    A timeout of httpx is for one read: a receiver that sends a byte now and then would hold the
+    channel, and all its other notices, for as long as it likes.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self.was_cut = False
+
+    def follow(self, event: str, info: Mapping[str, object]) -> None:
+        """Take note of the socket in use: the trace extension of httpx calls this."""
+        if not event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            return
+        stream = info["return_value"]
+        with self._lock:
+            self._socket = stream.get_extra_info("socket")  # type: ignore[attr-defined]  # httpcore's stream
+            if self.was_cut:
+                self._shut()
+
+    @contextlib.contextmanager
+    def cut_after(self, seconds: float) -> Iterator[None]:
+        """Cut the connection if the block takes longer than that."""
+        timer = threading.Timer(seconds, self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _cut(self) -> None:
+        with self._lock:
+            self.was_cut = True
+            self._shut()
+
+    def _shut(self) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # it is closed already
+                self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def _judge(response: httpx.Response, now: Instant) -> str:
@@ -132,7 +188,7 @@ def _why(exc: httpx.TransportError) -> str:
             return "its certificate is not accepted"
         cause = cause.__cause__ or cause.__context__
     if isinstance(exc, httpx.TimeoutException):
-        return "no answer in time"
+        return _SLOW
     if isinstance(exc, httpx.ConnectError):
         return "no connection"
     return f"the connection failed ({type(exc).__name__})"

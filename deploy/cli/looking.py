@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from datetime import date
 
 import click
@@ -23,16 +24,19 @@ from deploy.cli.common import (
     rfc3339,
     settings_of,
 )
-from deploy.cli.shapes import reached, status_json
+from deploy.cli.shapes import reached, status_json, unverified_json
+from deploy.cli.telling import tell_doubts, trust_of
 from deploy.settings import has_settings
 from deploy.wiring import calendar_of, clock, sources_of
 from monitor.duties import as_json as duty_json
 from monitor.facts import Instant
 from monitor.store import listing, owing
+from monitor.store.as_of import status_as_of
 from monitor.store.engine import reading
 from monitor.store.explaining import Explanation, Told, explain
 from monitor.store.names import Names
-from monitor.store.reading import Status, status, status_as_of
+from monitor.store.reading import Status, status
+from monitor.store.trust import Trust
 from monitor.store.verifying import verify
 from monitor.workdays import load_calendar
 from streams.adapters import checks
@@ -49,12 +53,13 @@ def status_command(config: str | None, *, as_json: bool, as_of: Instant | None) 
     """Show how many individuals each processor stores, and how its thresholds stand."""
     monitor = monitor_of(config)
     settings = monitor.settings
+    now = clock()
     with reading(monitor.engine) as connection:
         if as_of is None:
-            found = status(connection, settings.rules, sources_of(settings))
+            found = status(connection, settings.rules, sources_of(settings), now)
         else:
             found = status_as_of(
-                connection, settings.rules, settings.marks, as_of, sources_of(settings)
+                connection, settings.rules, settings.marks, as_of, sources_of(settings), today=now
             )
     if as_json:
         print_json(status_json(found))
@@ -68,8 +73,7 @@ def _show_status(found: Status) -> None:
     for name in ("processor", "individuals", "research", "threshold", "reached", "number"):
         table.add_column(name, justify="right" if name in {"individuals", "research"} else "left")
     for one in found.processors:
-        trust = ", ".join(sorted({why.reason for why in one.unverified}))
-        number = f"UNVERIFIED: {trust}" if trust else "verified"
+        number = trust_of(one.unverified)
         if one.recount_pending:
             number += ", being recounted"
         counts = (f"{one.stock.individuals:,}", f"{one.stock.research:,}")
@@ -79,6 +83,7 @@ def _show_status(found: Status) -> None:
         ] or [("none", "")]:
             table.add_row(escape(one.processor), *counts, escape(rule), state, escape(number))
     console.print(table)
+    tell_doubts(console, [(one.processor, one.unverified) for one in found.processors])
     for what, reasons in (("rejected", found.rejected), ("ignored", found.ignored)):
         if reasons:
             each = ", ".join(f"{reason} {number:,}" for reason, number in sorted(reasons.items()))
@@ -94,24 +99,44 @@ def duties_command(config: str | None, *, as_json: bool) -> None:
     now = clock()
     with reading(monitor.engine) as connection:
         names = Names.load(connection)
-        found = [
-            duty_json(duty, now, monitor.calendar)
-            for _, duty in owing.read_duties(connection, names)
-        ]
+        duties = [duty for _, duty in owing.read_duties(connection, names)]
+        trust = Trust(connection, names, sources_of(monitor.settings), now)
+        against = {one: trust.against(one) for one in sorted({d.processor for d in duties})}
+    found = [
+        duty_json(duty, now, monitor.calendar) | unverified_json(against[duty.processor])
+        for duty in duties
+    ]
     if as_json:
         print_json({"duties": found})
         return
     table = Table(title="Duties")
-    for name in ("processor", "rule", "status", "trigger day", "due", "working days left"):
+    columns = ("processor", "rule", "status", "trigger day", "due", "working days left")
+    for name in (*columns, "number then", "number now"):
         table.add_column(name)
-    for duty in found:
+    for duty, shown in zip(found, duties, strict=True):
         between = duty["due_between"]
         due = duty["due_day"] or (" .. ".join(between) if isinstance(between, list) else "")
         row = (duty["processor"], duty["rule"], duty["status"], duty["trigger_day"], due)
         left = duty["working_days_left"]
         cells = (escape(str(cell)) for cell in row)
-        table.add_row(*cells, "" if left is None else str(left))
-    Console().print(table)
+        table.add_row(
+            *cells,
+            "" if left is None else str(left),
+            _trust_then(shown.proof),
+            trust_of(against[shown.processor]),
+        )
+    console = Console()
+    console.print(table)
+    tell_doubts(console, against.items())
+
+
+def _trust_then(proof: Mapping[str, object]) -> str:
+    """Return whether the number that opened a duty was verified then; older proofs do not say."""
+    said = proof.get("unverified")
+    if not isinstance(said, list):
+        return ""
+    reasons = ", ".join(sorted({str(one["reason"]) for one in said}))
+    return f"UNVERIFIED: {reasons}" if reasons else "verified"
 
 
 @click.command("positions")
@@ -162,7 +187,11 @@ def explain_command(
     hashed = monitor.identity.subject_in(processor, namespace, _subject(subject))
     with reading(monitor.engine) as connection:
         found = explain(connection, monitor.settings.marks, processor, hashed)
-    answer = _explanation_json(found)
+        names = Names.load(connection)
+        known = processor in names.processor_ids
+        trust = Trust(connection, names, sources_of(monitor.settings), clock())
+        against = trust.against(processor) if known else ()
+    answer = _explanation_json(found) | unverified_json(against)
     if as_json:
         print_json(answer)
         return
@@ -171,6 +200,7 @@ def explain_command(
         mark = "*" if told.decides else " "
         click.echo(f"{mark} {rfc3339(told.fact.at)} {_what(told)}")
     click.echo("(* decides today)" if found.told else "nothing is known of this subject")
+    tell_doubts(Console(), [(processor, against)])
 
 
 def _subject(given: str) -> str:

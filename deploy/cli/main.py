@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from deploy.cli import demo, feeding, looking, running, setting_up
+from deploy.cli import accepting, demo, feeding, looking, running, setting_up
 from deploy.cli.common import EXPECTED, MISUSE, fail
 from deploy.cli.edge import start_logging, without_text
 
@@ -78,6 +78,7 @@ for command in (
     *running.COMMANDS,
     *feeding.COMMANDS,
     *looking.COMMANDS,
+    *accepting.COMMANDS,
 ):
     cli.add_command(command)
 

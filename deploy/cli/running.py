@@ -18,9 +18,10 @@ import deploy
 from deploy.channels import open_channel
 from deploy.cli.common import WRONG, config_option, fail, monitor_of
 from deploy.collecting import collect_seldom
+from deploy.demo import leash
 from deploy.instance import instance_of
 from deploy.observing import Counted, Observed, serve_alerts_metrics, serve_worker_metrics
-from deploy.wiring import Monitor, clock
+from deploy.wiring import Monitor, clock, sources_of
 from monitor.store.engine import WorkerLock
 from monitor.store.outbox import SqlOutbox
 from streams.worker import WorkerSettings, run_worker
@@ -86,7 +87,7 @@ def alerts_command(config: str | None) -> None:
     metrics = serve_alerts_metrics(monitor)
     channels = [open_channel(one) for one in monitor.settings.channels]
     log.info("sending to %s", ", ".join(channel.name for channel in channels))
-    outbox = SqlOutbox(monitor.engine)
+    outbox = SqlOutbox(monitor.engine, sources_of(monitor.settings), clock)
     run_alerts(outbox, channels, clock, stop, 0.5, metrics=metrics)
 
 
@@ -124,13 +125,15 @@ def _verbose() -> list[str]:
 
 
 def _start(words: Sequence[str], more: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Run ``facetally`` in this interpreter, from where we are.
+    """Run ``facetally`` in this interpreter, from where we are; it ends when we do, by SIGKILL too.
 
-    ``-m`` would look into the current folder first, where something else may be called deploy.
+    A worker that outlived us would keep a SQLite database from the next one. ``-m`` would look
+    into the current folder first, where something else may be called deploy.
     """
     home = str(Path(str(deploy.__file__)).parents[1])
     code = f"import sys; sys.path.insert(0, {home!r}); from deploy.cli.main import main; main()"
-    command = [sys.executable, "-P", "-c", code, *words]
+    tie = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid())]
+    command = [*tie, sys.executable, "-P", "-c", code, *words]
     return subprocess.Popen(command, env={**os.environ, **more})  # noqa: S603 - our own program
 
 

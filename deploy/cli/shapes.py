@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from deploy.cli.common import rfc3339
 from monitor.store.reading import ProcessorStatus, Status, ThresholdStatus
+from monitor.trust import Why
 from monitor.workdays import beijing_day
 
 
@@ -31,12 +34,24 @@ def _processor(one: ProcessorStatus) -> dict[str, object]:
             for system, individuals in sorted(one.stock.systems.items())
         ],
         "thresholds": [_threshold(threshold) for threshold in one.thresholds],
-        "verified": not one.unverified,
-        "unverified": [
-            {"reason": why.reason, "topic": why.topic, "since": rfc3339(why.since or None)}
-            for why in one.unverified
-        ],
+        **unverified_json(one.unverified),
         "recount_pending": one.recount_pending,
+    }
+
+
+def unverified_json(whys: Sequence[Why]) -> dict[str, object]:
+    """Return what stands beside every number: whether it is verified, and what is against it."""
+    return {
+        "verified": not whys,
+        "unverified": [
+            {
+                "reason": why.reason.value,
+                "topic": why.topic,
+                "since": rfc3339(why.since or None),
+                "way_back": why.way_back,
+            }
+            for why in whys
+        ],
     }
 
 

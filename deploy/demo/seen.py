@@ -36,6 +36,7 @@ class DutySeen:
     trigger_at: int
     individuals: int | None
     at_least: int | None
+    verified: bool = True  # the number of the proof, when the duty was opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ def look(monitor: Monitor) -> Seen:
         duties = [duty for _, duty in owing.read_duties(connection, names)]
         entries, head = audit.head(connection)
         return Seen(
-            status=status(connection, settings.rules, sources_of(settings)),
+            status=status(connection, settings.rules, sources_of(settings), now),
             duties=[
                 _duty(as_json(duty, now, monitor.calendar), duty.trigger_at) for duty in duties
             ],
@@ -85,6 +86,7 @@ def _duty(said: dict[str, object], trigger_at: int) -> DutySeen:
         trigger_at=trigger_at,
         individuals=proof.get("individuals"),
         at_least=proof.get("at_least"),
+        verified=proof.get("verified", True) is True,
     )
 
 

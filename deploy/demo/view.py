@@ -204,7 +204,8 @@ def standing(moment: Moment) -> str:
         threshold = words.watched(one)
         limit = f" of {threshold.at_least:,}" if threshold else ""
         apart = f" (research, apart: {one.stock.research:,})" if one.stock.research else ""
-        stocks.append(f"{one.processor} {one.stock.individuals:,}{limit}{apart}")
+        unsure = f" [{words.trust(one)}]" if one.unverified else ""
+        stocks.append(f"{one.processor} {one.stock.individuals:,}{limit}{apart}{unsure}")
     rejected = words.rejected(moment.seen.status.rejected)
     return "; ".join([*stocks, f"{moment.rate:,.0f} events/s", rejected, moment.phase])
 

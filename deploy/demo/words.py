@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from deploy.cli.common import rfc3339
+from deploy.cli.telling import trust_of
 from deploy.demo.receiver import Received
 from deploy.demo.seen import DutySeen
 from monitor.store.reading import ProcessorStatus, ThresholdStatus
@@ -21,7 +22,7 @@ def watched(one: ProcessorStatus) -> ThresholdStatus | None:
 def trust(one: ProcessorStatus) -> str:
     """Return how far the number of a processor is sure."""
     if one.unverified:
-        return "UNVERIFIED"
+        return trust_of(one.unverified)
     return "looking back" if one.recount_pending else "verified"
 
 
@@ -41,17 +42,21 @@ def left(duty: DutySeen) -> str:
 def proof(duty: DutySeen) -> str:
     """Return what established the duty."""
     at = rfc3339(duty.trigger_at)
+    unsure = "" if duty.verified else " (UNVERIFIED then)"
     if duty.at_least is None:
-        return f"FR use ended at {at}; {duty.individuals or 0:,} individuals stored then"
-    return f"{duty.individuals or 0:,} individuals >= {duty.at_least:,} at {at}"
+        return f"FR use ended at {at}; {duty.individuals or 0:,} individuals stored then{unsure}"
+    return f"{duty.individuals or 0:,} individuals >= {duty.at_least:,} at {at}{unsure}"
 
 
 def still_stored(duty: DutySeen, processors: Iterable[ProcessorStatus]) -> str:
     """Return what is still to be disposed of, for a duty to cancel."""
     if not duty.rule.startswith("frt.cancel"):
         return ""
-    stored = next((p.stock.individuals for p in processors if p.processor == duty.processor), 0)
-    return f"still stored: {stored:,}"
+    one = next((p for p in processors if p.processor == duty.processor), None)
+    if one is None:
+        return "still stored: 0"
+    unsure = f" ({trust_of(one.unverified)})" if one.unverified else ""
+    return f"still stored: {one.stock.individuals:,}{unsure}"
 
 
 def audit_of(duty: DutySeen, told: Sequence[Told]) -> str:

@@ -7,10 +7,10 @@ therefore be in the book more than once (a replay of older facts), which changes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from monitor.facts import (
     UNNAMED,
@@ -50,6 +50,13 @@ _COLUMNS = [
     "read_at",
     "known_at",
 ]
+_FOLDED = _COLUMNS[:-1]
+
+Row: TypeAlias = tuple[Any, ...]
+"""What a fold needs of a fact: all columns but when we came to know it."""
+
+Entry: TypeAlias = tuple[int, Instant, StorageFact]
+"""The number of an entry, when we came to know it, and the fact."""
 
 
 def append(
@@ -92,35 +99,63 @@ def _columns(names: Names, fact: StorageFact) -> tuple[object, ...]:
 def read(
     connection: Connection, names: Names, processors: Iterable[str] | None = None
 ) -> Iterator[StorageFact]:
-    """Yield the facts of the book, oldest entry first.
+    """Yield the facts of the book, in no order that means anything.
 
-    With *processors* only those that can bear on their numbers: their own, and all slot facts and
-    truncations of the stores that they have slots in.
+    With *processors* only those that can bear on their numbers: their own, and what is said of
+    named slots and truncations in the stores that they have slots in.
     """
-    for _, fact in entries(connection, names, processors):
-        yield fact
+    for row in rows(connection, names, processors):
+        yield fact_of(names, row)
 
 
-def entries(
-    connection: Connection, names: Names, processors: Iterable[str] | None = None
-) -> Iterator[tuple[Instant, StorageFact]]:
-    """Yield facts as ``read`` does, each with the instant at which we came to know it."""
+def rows(
+    connection: Connection,
+    names: Names,
+    processors: Iterable[str] | None = None,
+    until: Instant | None = None,
+) -> Iterator[Row]:
+    """Yield as plain rows (``Row``) what ``read`` turns into facts; *until*: not those later."""
     columns = schema.book.c
-    query = select(*(columns[name] for name in _COLUMNS)).order_by(columns.id)
+    query = select(*(columns[name] for name in _FOLDED))
     if processors is not None:
-        wanted = set(processors)
-        stores = [names.store_ids[store] for store, tenant in names.tenants if tenant in wanted]
-        ids = [names.processor_ids[name] for name in wanted]
-        query = query.where(or_(columns.processor_id.in_(ids), columns.store_id.in_(stores)))
+        query = query.where(_bearing_on(names, set(processors)))
+    if until is not None:
+        query = query.where(columns.at <= until)
     result = connection.execute(query, execution_options={"yield_per": 20_000})
-    for row in result:
-        yield row[-1], _fact(names, row)
+    return map(tuple, result)
 
 
-def _fact(names: Names, row: Any) -> StorageFact:  # noqa: ANN401 - a row of schema.book
-    number, processor_id, place_id, store_id, face, subject, individual, version, at, read_at, _ = (
-        row
-    )
+def _bearing_on(names: Names, wanted: set[str]) -> ColumnElement[bool]:
+    columns = schema.book.c
+    stores = [names.store_ids[store] for store, tenant in names.tenants if tenant in wanted]
+    ids = [names.processor_ids[name] for name in wanted]
+    # An unnamed slot is of one gallery: of other tenants only named ones can be ours.
+    shared = or_(columns.face.is_not(None), columns.kind == _NUMBER[Truncated])
+    return or_(columns.processor_id.in_(ids), and_(columns.store_id.in_(stores), shared))
+
+
+def size_bound(connection: Connection) -> int:
+    """Return a number that the book has no more facts than; costs nothing to ask."""
+    newest: int | None = connection.scalar(select(func.max(schema.book.c.id)))
+    return newest or 0
+
+
+def entries(connection: Connection, names: Names, *which: ColumnElement[bool]) -> list[Entry]:
+    """Return the entries for which all of *which* is true, oldest first."""
+    columns = schema.book.c
+    wanted = (columns.id, columns.known_at, *(columns[name] for name in _FOLDED))
+    query = select(*wanted).where(*which).order_by(columns.id)
+    return [(row[0], row[1], fact_of(names, row[2:])) for row in connection.execute(query)]
+
+
+def kind_is(*kinds: type[StorageFact]) -> ColumnElement[bool]:
+    """Return the condition that a fact is of one of *kinds*."""
+    return schema.book.c.kind.in_([_NUMBER[kind] for kind in kinds])
+
+
+def fact_of(names: Names, row: Sequence[Any]) -> StorageFact:
+    """Return the fact in a row of ``rows``."""
+    number, processor_id, place_id, store_id, face, subject, individual, version, at, read_at = row
     kind = _KINDS[number]
     version = unpack_version(version)
     if kind is Enrolled:

@@ -2,7 +2,9 @@
 
 SQLite: WAL, ``BEGIN IMMEDIATE`` for whoever writes, ten seconds of waiting for the other process,
 and one worker per database, kept by an operating-system lock that a SIGKILL frees. PostgreSQL: READ
-COMMITTED, and advisory locks in one fixed order (``locks.py``).
+COMMITTED, and advisory locks in one fixed order (``locks.py``). A process that stops in the middle
+of a transaction, as on a frozen machine, loses it after ``IDLE_SECONDS``: its locks would hold up
+everybody else for as long as it is frozen.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -26,12 +29,14 @@ __all__ = [
     "answering",
     "checked_url",
     "is_sqlite",
+    "may_idle",
     "open_engine",
     "reading",
 ]
 
 BUSY_SECONDS = 10
 CONNECT_SECONDS = 10
+IDLE_SECONDS = 15  # between two statements of a transaction we take a fraction of a second
 
 
 class BadDatabaseUrl(ValueError):
@@ -51,11 +56,7 @@ def open_engine(url: str) -> Engine:
     parsed = _parsed(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed)
-    # An address that swallows what it is sent would hold up a command for minutes.
-    parsed = parsed.update_query_dict({"connect_timeout": str(CONNECT_SECONDS), **parsed.query})
-    return create_engine(
-        parsed, pool_pre_ping=True, isolation_level="READ COMMITTED", hide_parameters=True
-    )
+    return _postgresql(parsed)
 
 
 def checked_url(url: str, here: Path) -> str:
@@ -126,6 +127,34 @@ def is_sqlite(connection: Connection | Engine) -> bool:
     return connection.dialect.name == "sqlite"
 
 
+def _postgresql(url: URL) -> Engine:
+    # An address that swallows what it is sent would hold up a command for minutes.
+    url = url.update_query_dict({"connect_timeout": str(CONNECT_SECONDS), **url.query})
+    engine = create_engine(
+        url, pool_pre_ping=True, isolation_level="READ COMMITTED", hide_parameters=True
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(dbapi_connection: psycopg.Connection, _record: object) -> None:
+        before, dbapi_connection.autocommit = dbapi_connection.autocommit, True
+        # The second is for who is frozen while the answer to a statement is on its way.
+        for name in ("idle_in_transaction_session_timeout", "tcp_user_timeout"):
+            dbapi_connection.execute(f"SET {name} = '{IDLE_SECONDS}s'".encode())
+        dbapi_connection.autocommit = before
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("reading", False):
+            may_idle(connection, 0)  # who only reads is in nobody's way
+
+    return engine
+
+
+def may_idle(connection: Connection, seconds: int) -> None:
+    """Let this transaction on PostgreSQL wait so long between two statements; 0 is for ever."""
+    connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{seconds}s'")
+
+
 def _sqlite(url: URL) -> Engine:
     engine = create_engine(
         url,
@@ -164,7 +193,7 @@ def reading(engine: Engine) -> Connection:
     connection = engine.connect()
     if is_sqlite(engine):
         return connection.execution_options(reading=True)
-    return connection.execution_options(isolation_level="REPEATABLE READ")
+    return connection.execution_options(isolation_level="REPEATABLE READ", reading=True)
 
 
 class WorkerLock:

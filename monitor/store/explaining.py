@@ -1,17 +1,23 @@
 """``facetally explain``: the facts that decide whether a subject is counted.
 
-The subject comes in as a hash, made from the raw id at the edge. Reads the whole book once: an
-explanation is asked for seldom, and an index for it would be paid for by every fact.
+The subject comes in as a hash, made from the raw id at the edge. Who is the same individual is
+looked up in the registers. The book is scanned twice by the database, which hands out what bears on
+the subject and nothing else: an explanation is asked for seldom, and an index for it would be paid
+for by every fact.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from monitor.facts import (
     Enrolled,
+    FaceHash,
     Instant,
     Linked,
     Place,
@@ -19,13 +25,14 @@ from monitor.facts import (
     Removed,
     StorageFact,
     SubjectHash,
-    SubjectRemoved,
     Truncated,
 )
-from monitor.ledger import NOWHERE, Ledger, SlotKey, Standing, slot_of
+from monitor.ledger import NOWHERE, Ledger, Standing
 from monitor.marks import Marks
-from monitor.store import book
+from monitor.store import book, schema
+from monitor.store.book import Entry
 from monitor.store.names import Names
+from monitor.store.packing import unpack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,19 +65,9 @@ def explain(
     if processor not in names.processor_ids:
         return Explanation(standing=NOWHERE, linked=False, told=())
     ledger = Ledger(marks.research)
-    everything = list(book.entries(connection, names, [processor]))
-    ledger.apply_all(fact for _, fact in everything)
-    kin = _kin(ledger, processor, subject)
-    own = [
-        fact
-        for _, fact in everything
-        if isinstance(fact, (Enrolled, Removed))
-        and fact.place is not None
-        and fact.place.processor == processor
-        and fact.subject in kin
-    ]
-    slots = {slot_of(fact) for fact in own}
-    places = {fact.place for fact in own if fact.place is not None}
+    kin = _kin(connection, names, processor, subject)
+    everything = _bearing(connection, names, processor, kin)
+    ledger.apply_all(fact for _, _, fact in everything)
     told = [
         Told(
             fact=fact,
@@ -78,8 +75,7 @@ def explain(
             decides=ledger.knows(fact),
             elsewhere=_elsewhere(fact, processor, kin),
         )
-        for known_at, fact in everything
-        if _bears(fact, processor, kin, slots, places)
+        for _, known_at, fact in everything
     ]
     individual = (processor, ledger.individual((processor, subject)))
     return Explanation(
@@ -95,27 +91,51 @@ def _elsewhere(fact: StorageFact, processor: str, kin: set[SubjectHash]) -> bool
     return fact.place.processor != processor or fact.subject not in kin
 
 
-def _kin(ledger: Ledger, processor: str, subject: SubjectHash) -> set[SubjectHash]:
+def _kin(
+    connection: Connection, names: Names, processor: str, subject: SubjectHash
+) -> set[SubjectHash]:
     """Return all subjects that are the same individual."""
-    individual = ledger.individual((processor, subject))
-    return {subject, individual, *ledger.members.get((processor, individual), ())}
+    number = names.processor_ids[processor]
+    rows = schema.subjects.c
+    packed = connection.scalar(
+        select(rows.registers).where(rows.processor_id == number, rows.subject == subject)
+    )
+    individual = subject
+    for register in unpack(names, processor, subject, packed or b""):
+        if isinstance(register, Linked) and register.individual is not None:
+            individual = register.individual
+    links = schema.links.c
+    members = connection.scalars(
+        select(links.subject).where(links.processor_id == number, links.individual == individual)
+    )
+    return {subject, individual, *members}
 
 
-def _bears(
-    fact: StorageFact,
-    processor: str,
-    kin: set[SubjectHash],
-    slots: set[SlotKey],
-    places: set[Place],
-) -> bool:
-    if isinstance(fact, (Enrolled, Removed)):
-        return slot_of(fact) in slots
-    if isinstance(fact, (SubjectRemoved, Linked)):
-        return fact.processor == processor and fact.subject in kin
-    if isinstance(fact, Truncated):
-        return fact.store.name in {slot[0] for slot in slots}
-    return fact.processor == processor and any(_in_scope(fact, place) for place in places)
+def _bearing(
+    connection: Connection, names: Names, processor: str, kin: set[SubjectHash]
+) -> list[Entry]:
+    """Return all entries of the book that can bear on *kin*, oldest first."""
+    number, columns = names.processor_ids[processor], schema.book.c
+    own = book.entries(connection, names, columns.processor_id == number, columns.subject.in_(kin))
+    faces: dict[int, set[FaceHash]] = defaultdict(set)
+    places: set[Place] = set()
+    for _, _, fact in own:
+        if isinstance(fact, (Enrolled, Removed)) and fact.place is not None:
+            faces[names.store_ids[fact.store.name]].add(fact.face)
+            places.add(fact.place)
+    others = book.entries(connection, names, _around(names, number, faces, places))
+    return sorted({entry[0]: entry for entry in (*own, *others)}.values(), key=itemgetter(0))
 
 
-def _in_scope(fact: Purged, place: Place) -> bool:
-    return fact.system == place.system and fact.gallery in {None, place.gallery}
+def _around(
+    names: Names, number: int, faces: Mapping[int, set[FaceHash]], places: Iterable[Place]
+) -> ColumnElement[bool]:
+    """Return the condition for other owners' facts about *faces*, and removals of all around."""
+    columns = schema.book.c
+    scopes = {(place.processor, place.system, None) for place in places} | {*places}
+    ids = [names.scope_ids[scope] for scope in scopes if scope in names.scope_ids]
+    return or_(
+        *(and_(columns.store_id == store, columns.face.in_(of)) for store, of in faces.items()),
+        and_(book.kind_is(Truncated), columns.store_id.in_(faces)),
+        and_(book.kind_is(Purged), columns.processor_id == number, columns.place_id.in_(ids)),
+    )

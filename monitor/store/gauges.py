@@ -13,13 +13,15 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.duties import Duty
+from monitor.facts import Instant
 from monitor.notices import Waiting
 from monitor.rules import Rule
 from monitor.store import audit, owing
 from monitor.store.engine import reading
 from monitor.store.names import Names
 from monitor.store.outbox import known_channels, read_waiting
-from monitor.store.reading import Sources, Status, status
+from monitor.store.reading import Status, status
+from monitor.trust import Sources
 
 
 class StoreAway(Exception):
@@ -38,14 +40,19 @@ class Gauges:
     audit_head: str
 
 
-def read(engine: Engine, rules: Iterable[Rule], sources: Sources | None = None) -> Gauges:
+def read(
+    engine: Engine,
+    rules: Iterable[Rule],
+    sources: Sources | None = None,
+    now: Instant | None = None,
+) -> Gauges:
     """Return what is so now; see ``reading.status`` for the arguments. Raises StoreAway."""
     try:
         with reading(engine) as connection:
             entries, head = audit.head(connection)
             duties = owing.read_duties(connection, Names.load(connection))
             return Gauges(
-                status=status(connection, rules, sources),
+                status=status(connection, rules, sources, now),
                 duties=tuple(duty for _, duty in duties),
                 channels=tuple(known_channels(connection)),
                 waiting=tuple(read_waiting(connection)),

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.facts import Instant
 from monitor.intake import (
+    Ahead,
     Batch,
     Coordinates,
     EndSeen,
@@ -20,14 +20,15 @@ from monitor.intake import (
     TopicSeen,
 )
 from monitor.notices import Kind, Notice, Severity, key_of
-from monitor.store import owing, positions, schema
-from monitor.store.engine import is_sqlite, reading
+from monitor.store import owing, positions, restoring, schema, silence, trust
+from monitor.store.engine import reading
 from monitor.store.keeping import Keeping, Policy, learn_names
 from monitor.store.locks import applying
 from monitor.store.looking import UNCONFIRMED_AFTER, Looking
 from monitor.store.marking import apply_marks
 from monitor.store.names import Registry, UnknownNumber
 from monitor.store.pacing import Paced
+from monitor.trust import Doubt, Why, in_body
 
 _RELOADS = 9  # names are learned all the time, but a number that stays unknown is an error
 
@@ -37,7 +38,7 @@ class SqlKeeper:
 
     *feeding* names the configured topics that can feed a processor. The database is at the newest
     migration and has our secret's fingerprint: ``deploy`` checks both before it makes this. With
-    *background* look backs run in a thread of their own (``pacing.py``), not within ``tick``.
+    *background* look backs run beside all else (``pacing.py``, ``apart.py``), not within ``tick``.
     """
 
     def __init__(
@@ -54,8 +55,9 @@ class SqlKeeper:
         self._engine, self._policy = engine, policy
         self._registry = Registry(engine, policy.marks)
         self._feeding, self._clock = feeding, clock
-        self._looking = Looking(engine, policy, feeding, unconfirmed_after, clock)
+        self._looking = Looking(engine, policy, feeding, unconfirmed_after, clock, apart=background)
         self._paced = Paced(background=background)
+        self._hush = silence.Hush(policy.sources.silent_after)
         apply_marks(engine, self._registry, policy, now)
 
     def keep(self, batches: Sequence[Batch]) -> None:
@@ -126,11 +128,13 @@ class SqlKeeper:
         """Go on from ``gap.resume``; whoever the topic ever fed is unverified from now on."""
         with self._engine.begin() as connection:
             positions.apply_gap(connection, gap)
+            why = Why(reason=Doubt(f"gap.{gap.reason.value}"), topic=gap.topic, since=gap.seen_at)
             body: dict[str, str | int | bool | None] = {
                 "partition": f"{gap.topic}/{gap.partition}",
                 "reason": gap.reason.value,
                 "expected": gap.expected,
                 "resume": gap.resume,
+                **in_body([why]),
             }
             notice = Notice(
                 key=key_of(
@@ -141,15 +145,25 @@ class SqlKeeper:
                 created_at=gap.seen_at,
                 body=body,
             )
-            for number in _fed_by(connection, gap.topic):
-                _mark_unverified(connection, number, gap)
+            trust.mark(connection, _fed_by(connection, gap.topic), why.reason, gap.topic, why.since)
             owing.note(connection, notice, "gap")
+
+    def restored(self, found: Sequence[Ahead]) -> None:
+        """Mark everybody unverified and page: Kafka's group was further than this database is.
+
+        Positions stay: reading on from them is right. Workers that notice it of one database
+        within ten minutes page once, and each writes what it saw into the audit log.
+        """
+        with self._engine.begin() as connection:
+            restoring.note(connection, found)
 
     def tick(self, now: Instant) -> None:
         """Look back where that is due (resting between), and confirm what can be confirmed."""
         self._knowing_all(lambda: self._tick(now))
 
     def _tick(self, now: Instant) -> None:
+        if self._hush.may_look(now):
+            self._hush.tell(self._engine, now)
         names = self._registry.names
         if self._paced.may_run():
             due = self._looking.due(names)
@@ -202,14 +216,3 @@ def _fed_by(connection: Connection, topic: str) -> list[int]:
     feeds = schema.feeds
     query = feeds.select().where(feeds.c.topic == topic).order_by(feeds.c.processor_id)
     return [row.processor_id for row in connection.execute(query)]
-
-
-def _mark_unverified(connection: Connection, number: int, gap: Gap) -> None:
-    dialect = sqlite if is_sqlite(connection) else postgresql
-    row = {
-        "processor_id": number,
-        "reason": f"gap.{gap.reason.value}",
-        "topic": gap.topic,
-        "since": gap.seen_at,
-    }
-    connection.execute(dialect.insert(schema.unverified).values(row).on_conflict_do_nothing())

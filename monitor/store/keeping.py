@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, select
 
@@ -39,7 +39,9 @@ from monitor.store.locks import lock_processors, lock_stores
 from monitor.store.names import Names, Registry, Scope, ScopeKind, UnknownNumber
 from monitor.store.registers import Working
 from monitor.store.snapshots import note_signs
+from monitor.store.trust import Trust
 from monitor.store.watches import Watches
+from monitor.trust import Sources, in_proof
 from monitor.workdays import Calendar, beijing_day
 
 
@@ -51,6 +53,7 @@ class Policy:
     calendar: Calendar
     marks: Marks
     limit: RejectLimit
+    sources: Sources = field(default_factory=Sources)
 
 
 def learn_names(registry: Registry, batches: Iterable[Batch]) -> None:
@@ -262,6 +265,8 @@ class Keeping:
             "version": list(fact.version),
             "individuals": kept.individuals,
         }
+        trust = Trust(self._connection, self._names, self._policy.sources, known_at)
+        proof |= in_proof(trust.against(fact.processor))
         if isinstance(fact, Changed):
             proof["changed"] = list(fact.what)
         policy = self._policy

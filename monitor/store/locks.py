@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine
 
-from monitor.store.engine import is_sqlite
+from monitor.store.engine import is_sqlite, may_idle
 
 _STORES = 0x66740001
 _PROCESSORS = 0x66740002
@@ -23,6 +23,8 @@ _SIGNS = 0x66740004
 _APPLYING = 0x66740006
 _CONFIRMING = 0x66740007
 _LOOKING = 0x66740005
+
+_LONGEST_LOOK = 3600  # seconds; after that somebody else may look back
 
 
 def lock_stores(connection: Connection, store_ids: Iterable[int]) -> None:
@@ -56,6 +58,7 @@ def looking_back(engine: Engine, processor_id: int, *, wait: bool) -> Iterator[b
         yield True
         return
     with engine.begin() as connection:
+        may_idle(connection, _LONGEST_LOOK)
         which = (_LOOKING, processor_id)
         if wait:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", which)

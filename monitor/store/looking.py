@@ -9,29 +9,35 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine
 
 from monitor.duties import Duty, owed
 from monitor.facts import Instant
-from monitor.history import History, Point, look_back
+from monitor.history import Point
 from monitor.notices import Kind, Notice, Severity, key_of
 from monitor.rules import rule_for_trigger, stock_rules
-from monitor.store import book, owing, positions, schema, snapshots, watches
+from monitor.store import book, owing, positions, snapshots, watches
+from monitor.store.apart import sweep_apart
 from monitor.store.engine import reading
 from monitor.store.keeping import Policy
 from monitor.store.locks import is_applying, lock_confirming, lock_processors, looking_back
 from monitor.store.names import Names
+from monitor.store.sweeping import Swept, divide
+from monitor.store.trust import Trust, topics_of
 from monitor.store.watches import Reach, Since, Watches
+from monitor.trust import in_body, in_proof
 from monitor.workdays import beijing_day
 
 UNCONFIRMED_AFTER: Instant = 15 * 60 * 1_000_000
+APART_FROM = 20_000  # facts: fewer are folded sooner than another process has started
 
 
 class Looking:
     """Recounts and confirmations.
 
     *feeding* names the configured topics that feed a processor; None confirms without asking
-    where partitions are (``apply``, when all files are read).
+    where partitions are (``apply``, when all files are read). With *apart* a large book is swept
+    in a process of its own.
     """
 
     def __init__(
@@ -41,9 +47,11 @@ class Looking:
         feeding: Callable[[str], Iterable[str]] | None,
         unconfirmed_after: Instant = UNCONFIRMED_AFTER,
         clock: Callable[[], Instant] | None = None,
+        *,
+        apart: bool = False,
     ) -> None:
         self._engine, self._policy, self._feeding = engine, policy, feeding
-        self._clock = clock
+        self._clock, self._apart = clock, apart
         self._unconfirmed_after = unconfirmed_after
         self._rules = stock_rules(policy.rules)
 
@@ -65,15 +73,27 @@ class Looking:
     def _look_back(self, names: Names, processor: str, now: Instant) -> bool:
         if not self._begin(names, processor):
             return True
-        thresholds = [(rule.reached_at, None) for rule in self._rules]
+        thresholds = [rule.reached_at for rule in self._rules]
+        marks = self._policy.marks
+        if self._apart and self._is_large():
+            swept = sweep_apart(self._engine, marks, processor, thresholds)
+            return self._finish(names, processor, swept, self._seen(now))
         with reading(self._engine) as connection:
             fresh = Names.load(connection)
             # What this view of the book shows was seen now, not when the first of several
             # look backs was asked for: an end that was looked up in between proves nothing of it.
-            seen = now if self._clock is None else max(now, self._clock())
-            facts = book.read(connection, fresh, [processor])
-            history = look_back(facts, processor, thresholds, self._policy.marks.research)
-        return self._finish(names, processor, history, seen)
+            seen = self._seen(now)
+            wanted = {processor: [(n, None) for n in thresholds]}
+            divided = divide(connection, fresh, wanted, marks.research)
+        with divided:
+            return self._finish(names, processor, divided.fold()[processor], seen)
+
+    def _seen(self, now: Instant) -> Instant:
+        return now if self._clock is None else max(now, self._clock())
+
+    def _is_large(self) -> bool:
+        with reading(self._engine) as connection:
+            return book.size_bound(connection) > APART_FROM
 
     def _begin(self, names: Names, processor: str) -> bool:
         with self._engine.begin() as connection:
@@ -85,15 +105,15 @@ class Looking:
             held.save()
         return True
 
-    def _finish(self, names: Names, processor: str, history: History, now: Instant) -> bool:
+    def _finish(self, names: Names, processor: str, swept: Swept, now: Instant) -> bool:
         with self._engine.begin() as connection:
             lock_processors(connection, [names.processor_ids[processor]])
             held = Watches(connection, names, self._rules, [processor])
             since = held.since[processor]
             stands = True
             for rule_id, reach in held.reaches[processor].items():
-                point = history.reaches[reach.at_least]
-                if _outdated(point, since, history.peak, reach.at_least):
+                point = swept.reaches[reach.at_least]
+                if _outdated(point, since, swept.peak, reach.at_least):
                     stands = False
                     continue
                 held.reaches[processor][rule_id] = self._settled(
@@ -101,7 +121,7 @@ class Looking:
                 )
             watch = held.watch[processor]
             held.watch[processor] = replace(
-                watch, peak=history.peak + since.raising, recount_due=not stands
+                watch, peak=swept.peak + since.raising, recount_due=not stands
             )
             held.save()
         return stands
@@ -144,10 +164,12 @@ class Looking:
         self, connection: Connection, names: Names, reach: Reach, now: Instant
     ) -> owing.Found:
         bounded = self._bounded(connection, names, reach)
+        trust = Trust(connection, names, self._policy.sources, now)
+        trusted = in_proof(trust.against(reach.processor))
         return owing.Found(
             trigger_at=reach.trigger_at,
             known_at=now,
-            proof=_proof(reach, now) | {"not_later_than": bounded},
+            proof=_proof(reach, now) | {"not_later_than": bounded} | trusted,
             not_later_than=bounded,
         )
 
@@ -228,11 +250,12 @@ class Looking:
         owing.open_duty(connection, names, duty)
 
     def _page_if_late(
-        self, connection: Connection, _names: Names, reach: Reach, now: Instant
+        self, connection: Connection, names: Names, reach: Reach, now: Instant
     ) -> Reach:
         seen = reach.first_seen_at if reach.first_seen_at is not None else now
         if reach.paged_at is not None or now - seen < self._unconfirmed_after:
             return reach
+        whys = Trust(connection, names, self._policy.sources, now).against(reach.processor)
         notice = Notice(
             key=key_of(Kind.REACH_UNCONFIRMED, reach.processor, reach.rule, str(seen)),
             kind=Kind.REACH_UNCONFIRMED,
@@ -240,7 +263,7 @@ class Looking:
             processor=reach.processor,
             rule=reach.rule,
             created_at=now,
-            body={"individuals": reach.individuals, "at_least": reach.at_least},
+            body={"individuals": reach.individuals, "at_least": reach.at_least, **in_body(whys)},
         )
         owing.note(connection, notice, "reach.unconfirmed")
         return replace(reach, paged_at=now)
@@ -264,10 +287,3 @@ def _proof(reach: Reach, now: Instant) -> dict[str, object]:
         "confirmed_at": now,
         "rule": reach.rule,
     }
-
-
-def topics_of(connection: Connection, names: Names, processor: str) -> list[str]:
-    """Return the topics that have ever fed *processor*."""
-    number = names.processor_ids[processor]
-    feeds = schema.feeds.c
-    return list(connection.scalars(select(feeds.topic).where(feeds.processor_id == number)))

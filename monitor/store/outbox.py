@@ -8,7 +8,7 @@ they are kept beside the delivery to be shown.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -31,9 +31,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from monitor.duties import Duty
 from monitor.facts import Instant
 from monitor.notices import (
     NEWS_OF_DUTIES,
+    Body,
     Claim,
     ClosedDuty,
     Kind,
@@ -46,6 +48,8 @@ from monitor.notices import (
 from monitor.store import audit, owing, schema
 from monitor.store.engine import is_sqlite, reading
 from monitor.store.names import Names
+from monitor.store.trust import Trust
+from monitor.trust import Sources, Why, in_body
 
 _n, _d, _c = schema.notices.c, schema.deliveries.c, schema.channels.c
 _LONGEST = 200
@@ -54,8 +58,14 @@ _LONGEST = 200
 class SqlOutbox:
     """``monitor.notices.Outbox`` over *engine*, for many threads and processes at once."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        engine: Engine,
+        sources: Sources | None = None,
+        clock: Callable[[], Instant] | None = None,
+    ) -> None:
+        """Tell of open duties whether their numbers are verified now, by *sources* and *clock*."""
+        self._engine, self._sources, self._clock = engine, sources, clock
 
     def ensure(self, channels: Sequence[str], now: Instant) -> None:
         """Make *channels* the known ones, owing each what it was not told; see the protocol.
@@ -122,18 +132,26 @@ class SqlOutbox:
             connection.execute(ours.values(not_before=again_at, error=_shown(error)))
 
     def open_duties(self) -> Sequence[OpenDuty]:
-        """Return every duty that is owed now, with its current days, in the order of opening."""
+        """Return every duty that is owed now, with its current days, in the order of opening.
+
+        Whether its number is verified is told as of now, and apart as of when it was opened.
+        """
+        now = None if self._clock is None else self._clock()
         with reading(self._engine) as connection:
             where = [schema.duties.c.closed_at.is_(None)]
+            names = Names.load(connection)
+            duties = [duty for _, duty in owing.read_duties(connection, names, where)]
+            trust = Trust(connection, names, self._sources, now)
+            against = {one: trust.against(one) for one in {duty.processor for duty in duties}}
             return [
                 OpenDuty(
                     processor=duty.processor,
                     rule=duty.rule,
                     duty=duty.key,
                     opened_at=duty.opened_at,
-                    body=owing.body_of(duty),
+                    body=_body(duty, against[duty.processor]),
                 )
-                for _, duty in owing.read_duties(connection, Names.load(connection), where)
+                for duty in duties
             ]
 
     def closed_duties_since(self, since: Instant) -> Sequence[ClosedDuty]:
@@ -150,6 +168,12 @@ class SqlOutbox:
         """Return what the known channels have not delivered, by channel."""
         with reading(self._engine) as connection:
             return read_waiting(connection)
+
+
+def _body(duty: Duty, against: Sequence[Why]) -> Body:
+    body = owing.body_of(duty)
+    then = {"verified_when_opened": body["verified"]} if "verified" in body else {}
+    return body | then | in_body(against)
 
 
 def known_channels(connection: Connection) -> list[str]:

@@ -18,6 +18,7 @@ from monitor.rules import Rule
 from monitor.store import audit, schema
 from monitor.store.engine import is_sqlite
 from monitor.store.names import Names
+from monitor.trust import Doubt, Why, in_body
 from monitor.workdays import Calendar, Deadline
 
 _duties = schema.duties
@@ -232,7 +233,15 @@ def body_of(duty: Duty) -> dict[str, str | int | bool | None]:
         value = duty.proof.get(name)
         if isinstance(value, int):
             body[name] = value
-    return body
+    return body | _trusted(duty.proof)
+
+
+def _trusted(proof: Mapping[str, object]) -> dict[str, str | int | bool | None]:
+    """Return whether the number of *proof* was verified then; older proofs do not say."""
+    said = proof.get("unverified")
+    if not isinstance(said, list):
+        return {}
+    return in_body([Why(**one | {"reason": Doubt(one["reason"])}) for one in said])
 
 
 def describe(duty: Duty) -> dict[str, object]:

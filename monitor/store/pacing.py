@@ -1,7 +1,8 @@
 """Work that takes long and may wait: one piece after another, with rests between.
 
-A look back over 100,000 individuals takes a second or more of processor time. In a worker it runs
-in a thread of its own, so that batches go on meanwhile; the rest keeps it to a third of the time.
+A look back over 100,000 individuals takes seconds of processor time, and minutes over millions. In
+a worker it is waited for in a thread, while another process does it (``apart.py``), so that batches
+go on meanwhile; the rest keeps short ones to a third of the time.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ class Kind(IntEnum):
 # As plain numbers and functions: every register of every subject goes through here.
 _UNNAMED_FACE, _NAMED_FACE = int(Kind.ENROLLED_UNNAMED), int(Kind.ENROLLED_NAMED)
 _PACK, _UNPACK = _ENTRY.pack, _ENTRY.iter_unpack
+_NEW = tuple.__new__  # past the constructors of NamedTuple, which take twice as long
 
 
 class Scoped(NamedTuple):
@@ -68,13 +69,12 @@ def unpack(names: Names, processor: str, subject: SubjectHash, data: bytes) -> I
     """Yield the registers in a packed row."""
     stores, places = names.store_by_id, names.place_by_id
     for kind, place_id, store_id, face, major, middle, minor, at, read_at in _UNPACK(data):
-        version = Version(major, middle, minor)
-        if kind == _UNNAMED_FACE:
+        version = _NEW(Version, (major, middle, minor))
+        if kind <= _NAMED_FACE:
+            held = UNNAMED if kind == _UNNAMED_FACE else face
             place = places[place_id]
-            yield Enrolled(stores[store_id], UNNAMED, place, subject, version, at, read_at)
-        elif kind == _NAMED_FACE:
-            place = places[place_id]
-            yield Enrolled(stores[store_id], face, place, subject, version, at, read_at)
+            fact = (stores[store_id], held, place, subject, version, at, read_at)
+            yield _NEW(Enrolled, fact)
         elif kind == Kind.REMOVED_UNNAMED:
             place = places[place_id]
             yield Removed(stores[store_id], UNNAMED, place, subject, version, at, read_at)
@@ -87,15 +87,20 @@ def unpack(names: Names, processor: str, subject: SubjectHash, data: bytes) -> I
 
 def pack(names: Names, processor: str, registers: Iterable[Register]) -> bytes:
     """Return the packed row of *registers*, all of one subject of *processor*."""
-    return b"".join([_entry(names, processor, register) for register in registers])
+    places, stores = names.place_ids, names.store_ids
+    entries: list[bytes] = []
+    for register in registers:
+        if isinstance(register, Enrolled):
+            store, face, place, _, (major, middle, minor), at, read_at = register
+            numbers = (places[place], stores[store.name], face or _NO_FACE)
+            kind = _NAMED_FACE if face else _UNNAMED_FACE
+            entries.append(_PACK(kind, *numbers, major, middle, minor, at, read_at))
+        else:
+            entries.append(_entry(names, processor, register))
+    return b"".join(entries)
 
 
-def _entry(names: Names, processor: str, register: Register) -> bytes:
-    if isinstance(register, Enrolled):
-        store, face, place, _, version, at, read_at = register
-        kind = _NAMED_FACE if face else _UNNAMED_FACE
-        place_id, store_id = names.place_ids[place], names.store_ids[store.name]
-        return _PACK(kind, place_id, store_id, face or _NO_FACE, *version, at, read_at)
+def _entry(names: Names, processor: str, register: Removed | Linked | Scoped) -> bytes:
     if isinstance(register, Removed):
         assert register.place is not None  # noqa: S101 - only the unnamed slot is kept here
         return _ENTRY.pack(

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.facts import Instant
 from monitor.intake import (
+    Ahead,
     Batch,
     EndSeen,
     Gap,
@@ -37,7 +38,10 @@ def read(
     rows = connection.execute(select(_table).where(_columns.topic.in_(topics)))
     return {
         (row.topic, row.partition): StoredPosition(
-            row.topic_id, row.next_offset, _log_point(row.log_version, row.log_at)
+            row.topic_id,
+            row.next_offset,
+            _log_point(row.log_version, row.log_at),
+            row.excused or 0,
         )
         for row in rows
         if (row.topic, row.partition) in wanted
@@ -76,6 +80,9 @@ def advance(connection: Connection, batch: Batch, limit: RejectLimit) -> None:
         "log_version": pack_version(log.version) if log else None,
         "log_at": log.at if log else None,
         "recent": json.dumps(recent),
+        # Whatever a record says, it is a sign of life; a source that never sent one is silent
+        # from when we began to read.
+        "read_at": batch.read_at if held is None or batch.records else held.read_at,
     }
     if held is None:
         _insert(connection, row, f"{move.topic}/{move.partition}")
@@ -104,7 +111,12 @@ def _latest(known: Instant | None, seen: Instant | None) -> Instant | None:
 
 def note_topics(connection: Connection, seen: Sequence[TopicSeen]) -> None:
     """Remember how many partitions each topic has."""
-    bulk.upsert(connection, schema.topics, sorted(seen))
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    for topic in sorted(seen):
+        described = {"topic_id": topic.topic_id, "partitions": topic.partitions}
+        row = dialect.insert(schema.topics).values(topic=topic.topic, **described)
+        known = row.on_conflict_do_update(index_elements=["topic"], set_=described)
+        connection.execute(known)
 
 
 def note_ends(connection: Connection, seen: Sequence[EndSeen]) -> None:
@@ -119,9 +131,13 @@ def note_ends(connection: Connection, seen: Sequence[EndSeen]) -> None:
 
 
 def apply_gap(connection: Connection, gap: Gap) -> None:
-    """Set the position to where reading goes on; what was passed or at an end no longer holds."""
+    """Set the position to where reading goes on; what was passed or at an end no longer holds.
+
+    The group may have committed the old position: that it is ahead of the new one is no news.
+    """
     key = (_columns.topic == gap.topic, _columns.partition == gap.partition)
     fresh = {
+        "excused": gap.expected,
         "topic_id": gap.topic_id,
         "next_offset": gap.resume,
         "instant": None,
@@ -134,6 +150,12 @@ def apply_gap(connection: Connection, gap: Gap) -> None:
     connection.execute(
         schema.ends.delete().where(ends.topic == gap.topic, ends.partition == gap.partition)
     )
+
+
+def excuse(connection: Connection, ahead: Ahead) -> None:
+    """Remember that the group's offset was ahead of a stored position, so that it is told once."""
+    key = (_columns.topic == ahead.topic, _columns.partition == ahead.partition)
+    connection.execute(update(_table).where(*key).values(excused=ahead.committed))
 
 
 def is_read(connection: Connection, topic: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, exists, select
 
 from monitor.facts import (
     Enrolled,
@@ -113,9 +113,10 @@ class Working:
 
     def _load_members(self, subjects: set[SubjectKey], *, joining: bool) -> None:
         """Read who else is the same individual; most processors link nobody, and pay nothing."""
-        linking = set(self._connection.scalars(select(schema.links.c.processor_id).distinct()))
-        by_id = self._names.processor_by_id
-        processors = {by_id[number] for number in linking}
+        ours = schema.links.c.processor_id == schema.processors.c.id
+        # One probe for each processor: a DISTINCT would read the links of everybody.
+        linking = select(schema.processors.c.name).where(exists().where(ours))
+        processors = set(self._connection.scalars(linking))
         if joining:
             processors |= {processor for processor, _ in subjects}
         individuals = {
@@ -220,13 +221,13 @@ def load_row(
 ) -> None:
     """Put the registers of one packed row into *ledger*, to be settled."""
     key = (processor, subject)
-    slots = ledger.owned.get(key)
+    every, slots = ledger.slots, ledger.owned.get(key)
     for register in unpack(names, processor, subject, data):
         if isinstance(register, (Enrolled, Removed)):
             slot = slot_of(register)
             if slots is None:
                 slots = ledger.owned[key] = {}
-            slots[slot] = ledger.slots[slot] = register
+            slots[slot] = every[slot] = register
         elif isinstance(register, Scoped):
             scopes = ledger.subject_scopes.setdefault(key, {})
             scopes[register.system, register.gallery] = register.version

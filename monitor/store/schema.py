@@ -250,9 +250,15 @@ positions = _keyed(
     _may("log_version", LargeBinary),
     _may("log_at", BigInteger),
     _must("recent", Text),  # records and rejects of the latest batches, for the reject limit
+    _may("read_at", BigInteger),  # our clock: the latest record was read, or reading began
+    _may("excused", BigInteger),  # committed offsets of the group up to here mean nothing new
 )
 topics = _keyed(
-    "topics", _key("topic", Text), _must("topic_id", Text), _must("partitions", Integer)
+    "topics",
+    _key("topic", Text),
+    _must("topic_id", Text),
+    _must("partitions", Integer),
+    _may("told_silent", BigInteger),  # `read_at` of the record whose silence was told
 )
 ends = _keyed(
     "ends",
@@ -272,10 +278,11 @@ snapshots = _keyed(
 )
 unverified = _keyed(
     "unverified",
-    _key("processor_id", Integer),
+    _key("processor_id", Integer),  # 0: the whole database
     _key("reason", Text),
     _key("topic", Text),
     _must("since", BigInteger),
+    _may("accepted_at", BigInteger),  # when a person took it away
 )
 rejects = _keyed(
     "rejects",

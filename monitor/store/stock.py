@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from sqlalchemy import Connection, delete, insert, select
 
-from monitor.ledger import Ledger, Stock
+from monitor.ledger import Ledger, Stock, SubjectKey
 from monitor.marks import Marks
 from monitor.store import bulk, schema
 from monitor.store.names import Names
@@ -62,63 +62,97 @@ def replace(connection: Connection, names: Names, processor: str, stock: Stock) 
 
 
 def count(
-    connection: Connection, names: Names, marks: Marks, scopes: Ledger, processor: str
+    connection: Connection,
+    names: Names,
+    marks: Marks,
+    scopes: Ledger,
+    processor: str,
+    *,
+    at_once: int = _CHUNK,
 ) -> Stock:
     """Count *processor* anew from its rows, under the scope removals that *scopes* holds.
 
-    Rows are read in chunks, so memory does not grow with the number of individuals; only those
-    who are linked are kept until the end. The caller holds the processor's lock.
+    Everybody is read in chunks of *at_once*, those who are linked too, so memory does not grow
+    with the number of individuals. The caller holds the processor's lock.
     """
-    linked = _linked(connection, names, processor)
     total = Stock()
-    late: list[tuple[bytes, bytes]] = []
-    for chunk in _rows(connection, names.processor_ids[processor]):
-        ledger = _under(scopes, marks)
-        for subject, registers in chunk:
-            if subject in linked:
-                late.append((subject, registers))
-            else:
-                load_row(ledger, names, processor, subject, registers)
-        _add_up(total, ledger, processor)
-    ledger = _under(scopes, marks)
-    for subject, registers in late:
-        load_row(ledger, names, processor, subject, registers)
-    for subject, _ in late:
-        ledger.touch((processor, subject))  # now that every link is known
-    _add_up(total, ledger, processor)
+    number = names.processor_ids[processor]
+    for chunk in _rows(connection, number, at_once):
+        joined = set(_individuals(connection, number, chunk[0][0], chunk[-1][0]))
+        alone = {(processor, subject) for subject, _ in chunk if subject not in joined}
+        total.add(_stock_of(alone, chunk, scopes, marks, names, processor))
+    for individuals, wanted in _linked(connection, number, at_once):
+        rows = _registers(connection, number, wanted)
+        joint = {(processor, individual) for individual in individuals}
+        total.add(_stock_of(joint, rows, scopes, marks, names, processor))
     return total
 
 
-def _linked(connection: Connection, names: Names, processor: str) -> set[bytes]:
-    table = schema.links
-    number = names.processor_ids[processor]
-    pairs = connection.execute(
-        select(table.c.individual, table.c.subject).where(table.c.processor_id == number)
-    )
-    return {bytes(one) for pair in pairs for one in pair}
-
-
-def _rows(connection: Connection, processor_id: int) -> Iterator[list[tuple[bytes, bytes]]]:
-    table = schema.subjects
-    query = select(table.c.subject, table.c.registers).where(table.c.processor_id == processor_id)
-    result = connection.execute(query, execution_options={"yield_per": _CHUNK})
-    for part in result.partitions(_CHUNK):
-        yield [(bytes(subject), bytes(registers)) for subject, registers in part]
-
-
-def _under(scopes: Ledger, marks: Marks) -> Ledger:
-    ledger = Ledger(marks.research)
+def _stock_of(
+    individuals: set[SubjectKey],
+    rows: Iterable[tuple[bytes, bytes]],
+    scopes: Ledger,
+    marks: Marks,
+    names: Names,
+    processor: str,
+) -> Stock:
+    """Count *individuals*, all of whose subjects have their rows in *rows*, and nobody else."""
+    ledger = Ledger(marks.research, individuals.__contains__)
     ledger.place_scopes = scopes.place_scopes
     ledger.store_scopes = scopes.store_scopes
-    return ledger
-
-
-def _add_up(total: Stock, ledger: Ledger, processor: str) -> None:
+    for subject, registers in rows:
+        load_row(ledger, names, processor, subject, registers)
+    for individual in individuals:
+        ledger.touch(individual)  # now that every link is known
     ledger.settle()
-    stock = ledger.stock.get(processor)
-    if stock is None:
-        return
-    total.individuals += stock.individuals
-    total.research += stock.research
-    for system, individuals in stock.systems.items():
-        total.systems[system] = total.systems.get(system, 0) + individuals
+    return ledger.stock.get(processor, Stock())
+
+
+def _rows(
+    connection: Connection, processor_id: int, at_once: int
+) -> Iterator[list[tuple[bytes, bytes]]]:
+    """Yield the rows of all subjects, in their order."""
+    table = schema.subjects.c
+    query = select(table.subject, table.registers).where(table.processor_id == processor_id)
+    query = query.order_by(table.subject).limit(at_once)
+    after = b""
+    while chunk := connection.execute(query.where(table.subject > after)).all():
+        yield [(subject, registers) for subject, registers in chunk]
+        after = chunk[-1][0]
+
+
+def _individuals(
+    connection: Connection, processor_id: int, first: bytes, last: bytes
+) -> Iterable[bytes]:
+    """Return those between *first* and *last* whom somebody is linked to."""
+    table = schema.links.c
+    between = (table.individual >= first, table.individual <= last)
+    query = select(table.individual).where(table.processor_id == processor_id, *between)
+    return connection.scalars(query.distinct())
+
+
+def _linked(
+    connection: Connection, processor_id: int, at_once: int
+) -> Iterator[tuple[set[bytes], set[bytes]]]:
+    """Yield individuals whom somebody is linked to, and with them all who may be them."""
+    table = schema.links.c
+    query = select(table.individual, table.subject).where(table.processor_id == processor_id)
+    ours = select(table.individual).where(table.processor_id == processor_id).distinct()
+    ours = ours.order_by(table.individual).limit(at_once)
+    after = b""
+    while chunk := list(connection.scalars(ours.where(table.individual > after))):
+        between = (table.individual >= chunk[0], table.individual <= chunk[-1])
+        pairs = connection.execute(query.where(*between))
+        yield set(chunk), {one for pair in pairs for one in pair}
+        after = chunk[-1]
+
+
+def _registers(
+    connection: Connection, processor_id: int, wanted: set[bytes]
+) -> Iterator[tuple[bytes, bytes]]:
+    within = ("processor_id", processor_id)
+    columns = "subject, registers"
+    for subject, registers in bulk.select_by_key(
+        connection, columns, schema.subjects, within, "subject", sorted(wanted)
+    ):
+        yield bytes(subject), bytes(registers)

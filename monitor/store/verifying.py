@@ -1,23 +1,27 @@
 """Behind ``facetally verify``: the registers against the book, and the chain link by link.
 
-Reads only, within one consistent view of the database, so it can run beside workers.
+Reads only, within one consistent view of the database, so it can run beside workers. Memory does
+not grow with the number of individuals.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
-from monitor.digest import combine, digest
-from monitor.facts import Enrolled, Removed
-from monitor.history import look_back
+from monitor.facts import Removed
 from monitor.ledger import Ledger, Stock
 from monitor.marks import Marks
-from monitor.store import audit, book, schema, stock, watches
+from monitor.store import audit, schema, stock, watches
+from monitor.store.digests import folded_digest, kept_digest, links_digest, owners_digest
+from monitor.store.misplaced import misplaced
 from monitor.store.names import Names
 from monitor.store.packing import unpack_version
 from monitor.store.registers import Working, load_row
+from monitor.store.sweeping import SIZES, Sizes, sweep
+
+_ROWS = "rows"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,18 +33,20 @@ class Finding:
     detail: str
 
 
-def verify(connection: Connection, marks: Marks) -> list[Finding]:
-    """Return the outcome of every check; ``holds`` is False for what is wrong."""
+def verify(connection: Connection, marks: Marks, *, sizes: Sizes = SIZES) -> list[Finding]:
+    """Return the outcome of every check; ``holds`` is False for what is wrong.
+
+    Reads the book twice, in parts, so memory does not grow with it.
+    """
     names = Names.load(connection)
-    kept = kept_ledger(connection, names, marks)
-    folded = Ledger(marks.research)
-    folded.apply_all(book.read(connection, names))
-    kept.settle()
-    found = [_same("registers", digest(kept), digest(folded))]
-    found.append(_same("links", _links(connection, names), _links_of(kept)))
-    found.append(_same("owners of named faces", _owners(connection, names), _owners_of(kept)))
-    found += _stocks(connection, names, kept)
-    found += _reaches(connection, names, marks)
+    kept = kept_digest(connection, names)
+    folded = folded_digest(connection, names, marks, sizes)
+    found = [_same("registers", kept.registers, folded)]
+    found.append(_same("links", links_digest(connection, names), kept.links, _ROWS))
+    owners = owners_digest(connection, names)
+    found.append(_same("owners of named faces", owners, kept.owners, _ROWS))
+    found += _stocks(connection, names, marks)
+    found += _reaches(connection, names, marks, sizes)
     broken = audit.broken_at(connection)
     seq, _ = audit.head(connection)
     detail = f"{seq} entries" if broken is None else f"first broken entry: {broken}"
@@ -80,69 +86,35 @@ def _load_faces(connection: Connection, names: Names, ledger: Ledger) -> None:
         ledger.slots[store.name, face, b"", None] = fact
 
 
-def _links(connection: Connection, names: Names) -> str:
-    rows = connection.execute(select(schema.links))
-    return combine(
-        (names.processor_by_id[row.processor_id], bytes(row.individual), bytes(row.subject))
-        for row in rows
-    )
-
-
-def _owners(connection: Connection, names: Names) -> str:
-    """Return a digest of the index from named slots to their owners."""
-    table = schema.faces
-    rows = connection.execute(select(table).where(table.c.processor_id.is_not(None)))
-    return combine(
-        (
-            names.store_by_id[row.store_id].name,
-            bytes(row.face),
-            names.processor_by_id[row.processor_id],
-            bytes(row.subject),
-            *unpack_version(bytes(row.version)),
-        )
-        for row in rows
-    )
-
-
-def _owners_of(ledger: Ledger) -> str:
-    return combine(
-        (fact.store.name, fact.face, fact.place.processor, fact.subject, *fact.version)
-        for fact in ledger.slots.values()
-        if isinstance(fact, Enrolled) and fact.face
-    )
-
-
-def _links_of(ledger: Ledger) -> str:
-    links = (link for link in ledger.links.values() if link.individual is not None)
-    return combine((link.processor, link.individual, link.subject) for link in links)
-
-
-def _stocks(connection: Connection, names: Names, kept: Ledger) -> list[Finding]:
-    counted = stock.read(connection, names)
+def _stocks(connection: Connection, names: Names, marks: Marks) -> list[Finding]:
+    """Compare the numbers with those of the rows, counted anew."""
+    kept = stock.read(connection, names)
+    working = Working(connection, names, marks)
+    working.load_scopes()
     found = []
     for processor in sorted(names.processor_ids):
-        have = _numbers(counted.get(processor, Stock()))
-        want = _numbers(kept.stock.get(processor, Stock()))
-        found.append(_same(f"stock of {processor}", have, want))
+        have = _numbers(kept.get(processor, Stock()))
+        counted = stock.count(connection, names, marks, working.ledger, processor)
+        found.append(_same(f"stock of {processor}", have, _numbers(counted), _ROWS))
     return found
 
 
-def _reaches(connection: Connection, names: Names, marks: Marks) -> list[Finding]:
+def _reaches(connection: Connection, names: Names, marks: Marks, sizes: Sizes) -> list[Finding]:
     """Compare each first reach with what the book says, where no look back is due anyway."""
     table = schema.reaches
     due = set(watches.recounts_due(connection, names))
-    by_processor: dict[str, list[tuple[str, int, int | None]]] = {}
+    kept: dict[str, list[tuple[str, int, int | None]]] = {}
     for row in connection.execute(select(table).where(table.c.at_least > 0)):
-        one = (row.rule, row.at_least, row.trigger_at)
-        by_processor.setdefault(names.processor_by_id[row.processor_id], []).append(one)
+        processor = names.processor_by_id[row.processor_id]
+        if processor not in due:
+            one = (row.rule, row.at_least, row.trigger_at)
+            kept.setdefault(processor, []).append(one)
+    wanted = {processor: [(n, None) for _, n, _ in reaches] for processor, reaches in kept.items()}
+    swept = sweep(connection, names, wanted, marks.research, sizes=sizes)
     found = []
-    for processor, kept in sorted(by_processor.items()):
-        if processor in due:
-            continue
-        facts = book.read(connection, names, [processor])
-        history = look_back(facts, processor, [(n, None) for _, n, _ in kept], marks.research)
-        for rule, at_least, trigger_at in sorted(kept):
-            point = history.reaches[at_least]
+    for processor, reaches in sorted(kept.items()):
+        for rule, at_least, trigger_at in sorted(reaches):
+            point = swept[processor].reaches[at_least]
             want = str(point.at if point is not None else None)
             found.append(_same(f"first reach of {rule} by {processor}", str(trigger_at), want))
     return found
@@ -154,19 +126,13 @@ def _numbers(one: Stock) -> str:
 
 
 def _positions(connection: Connection) -> Finding:
-    table = schema.positions
-    wrong = [
-        f"{row.topic}/{row.partition}"
-        for row in connection.execute(select(table).order_by(table.c.topic, table.c.partition))
-        if row.next_offset < 0 or not row.topic_id
-    ]
-    total = len(connection.execute(select(table.c.topic)).all())
+    wrong = misplaced(connection)
+    total = connection.scalar(select(func.count()).select_from(schema.positions))
     detail = f"wrong: {', '.join(wrong)}" if wrong else f"{total} partitions"
     return Finding(check="positions", holds=not wrong, detail=detail)
 
 
-def _same(check: str, have: str, want: str) -> Finding:
+def _same(check: str, have: str, want: str, source: str = "book") -> Finding:
     holds = have == want
-    return Finding(
-        check=check, holds=holds, detail=have if holds else f"kept {have}, book says {want}"
-    )
+    detail = have if holds else f"kept {have}, {source} says {want}"
+    return Finding(check=check, holds=holds, detail=detail)

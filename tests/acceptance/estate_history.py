@@ -14,9 +14,12 @@ partition. Two things are kept, so that what is known at each moment is never a 
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 from streams.publish import Outgoing
@@ -30,6 +33,7 @@ DUPLICATES = 0.12
 LATE, REORDERED = 0.06, 0.30
 CORRECTIONS = 3_000
 
+_ALL = slice(None)
 _START = int(datetime(2026, 6, 1, tzinfo=UTC).timestamp()) * 1_000_000
 _SECOND = 1_000_000
 _DAY = 24 * 3600 * _SECOND
@@ -50,14 +54,27 @@ class History:
 
     events: Sequence[Told]
     corrections: Sequence[Told]
-    topics: Mapping[str, Sequence[int]]  # by codec: which event is told, in this order
+    ways: Sequence[tuple[int, str, int]]  # when, in the topic of which codec, which event is told
     then: Truth
     finally_: Truth
 
-    def records(self, codec: str) -> Iterator[Outgoing]:
+    def records(self, codec: str, piece: slice = _ALL) -> Iterator[Outgoing]:
+        """Yield what is told in the topic of *codec*, in order; of a *piece* of the ways only."""
         keyed, binary = TOPICS[codec]
-        for number in self.topics[codec]:
-            yield self.events[number].record(binary=binary, keyed=keyed)
+        for _, way, number in self.ways[piece]:
+            if way == codec:
+                yield self.events[number].record(binary=binary, keyed=keyed)
+
+    def beginning(self) -> slice:
+        """Return the ways up to the reach of acme: what is true of it never waits for the rest."""
+        reach = self.then.reached_at[ACME]
+        return slice(bisect_right(self.ways, reach, key=itemgetter(0)))
+
+    def pieces(self, count: int) -> list[slice]:
+        """Return *count* slices of equal length that hold the ways after the beginning."""
+        first, last = self.beginning().stop, self.published
+        cuts = [first + (last - first) * number // count for number in range(count + 1)]
+        return [slice(*two) for two in pairwise(cuts)]
 
     def corrected(self) -> Iterator[Outgoing]:
         for event in self.corrections:
@@ -65,7 +82,7 @@ class History:
 
     @property
     def published(self) -> int:
-        return sum(map(len, self.topics.values()))
+        return len(self.ways)
 
     @property
     def people(self) -> int:
@@ -78,7 +95,8 @@ class Estate:
     """Makes things happen, one after the other."""
 
     rng: random.Random
-    truth: Truth = field(default_factory=lambda: Truth(RESEARCH))
+    truth: Truth
+    purges: frozenset[int]
     events: list[Told] = field(default_factory=list)
     gap: tuple[int, int] | None = None  # when acme was one short of the number
     _at: int = _START
@@ -89,9 +107,9 @@ class Estate:
         """Let *events* happen."""
         for _ in range(events):
             self._wait()
-            if len(self.events) in _PURGES:
+            if len(self.events) in self.purges:
                 self._tell("gallery.purged", ACME, "gates", "visitors")
-            elif self.gap is None and self.truth.individuals(ACME) == LEGAL - 1:
+            elif self.gap is None and self.truth.individuals(ACME) == self.truth.legal - 1:
                 self.gap = (self._at, _next_morning(self._at))
             elif self.gap is not None and self._at < self.gap[1]:
                 self._happen(self.rng.choice((BOREALIS, CYGNUS)))
@@ -202,21 +220,22 @@ _HABITS: Mapping[str, tuple[tuple[_Deed, ...], tuple[int, ...]]] = {
     BOREALIS: _FEW,
     CYGNUS: ((Estate.arrive, Estate.come_again, Estate.close_a_system), (500, 500, 1)),
 }
-_PURGES = frozenset({40_000, 120_000, 245_000})
+_PURGES = (40_000, 120_000, 245_000)  # of BASE_EVENTS
 
 
-def history(seed: int, base_events: int = BASE_EVENTS) -> History:
-    """Return the history that belongs to *seed*."""
+def history(seed: int, base_events: int = BASE_EVENTS, legal: int = LEGAL) -> History:
+    """Return the history that belongs to *seed*, in which acme reaches *legal* individuals."""
     rng = random.Random(seed)
-    estate = Estate(rng)
+    purges = frozenset(at * base_events // BASE_EVENTS for at in _PURGES)
+    estate = Estate(rng, Truth(RESEARCH, legal), purges)
     estate.live(base_events)
     events = list(estate.events)
-    then = Truth(RESEARCH).tell_all(events)
+    then = Truth(RESEARCH, legal).tell_all(events)
     estate.live(CORRECTIONS)
     corrections = estate.events[base_events:]
     corrections.insert(rng.randrange(CORRECTIONS), _late(estate))
-    finally_ = Truth(RESEARCH).tell_all([*events, *corrections])
-    return History(events, corrections, _ways(rng, events, then.reached_at[ACME]), then, finally_)
+    finally_ = Truth(RESEARCH, legal).tell_all([*events, *corrections])
+    return History(events, corrections, _ways(rng, events, then), then, finally_)
 
 
 def _late(estate: Estate) -> Told:
@@ -233,19 +252,19 @@ def _next_morning(at: int) -> int:
     return int(day.timestamp()) * _SECOND
 
 
-def _ways(rng: random.Random, events: Sequence[Told], reach: int) -> dict[str, list[int]]:
-    """Return which event is told when, on each topic."""
-    near = _near(events)
-    told: dict[str, list[tuple[int, int]]] = {codec: [] for codec in TOPICS}
+def _ways(rng: random.Random, events: Sequence[Told], truth: Truth) -> list[tuple[int, str, int]]:
+    """Return which event is told when, and on which topic."""
+    near, reach = _near(events, truth.legal), truth.reached_at[ACME]
+    told: list[tuple[int, str, int]] = []
     codecs = list(TOPICS)
     for number, event in enumerate(events):
         when = event.at + _delay(rng)
         if event.processor == ACME and event.at <= reach and when > near:
             when = event.at
-        told[rng.choice(codecs)].append((when, number))
+        told.append((when, rng.choice(codecs), number))
         if rng.random() < DUPLICATES:
-            told[rng.choice(codecs)].append((event.at + rng.randrange(5 * _DAY), number))
-    return {codec: [number for _, number in sorted(ways)] for codec, ways in told.items()}
+            told.append((event.at + rng.randrange(5 * _DAY), rng.choice(codecs), number))
+    return sorted(told, key=itemgetter(0, 2))
 
 
 def _delay(rng: random.Random) -> int:
@@ -255,13 +274,13 @@ def _delay(rng: random.Random) -> int:
     return rng.randrange(600 * _SECOND) if luck < LATE + REORDERED else 0
 
 
-def _near(events: Sequence[Told]) -> int:
+def _near(events: Sequence[Told], legal: int) -> int:
     """Return when acme had seen as many subjects as could make up the number, if none had left."""
     seen: set[str | None] = set()
     for event in events:
         if event.processor == ACME and event.kind == "face.enrolled":
             seen.add(event.subject)
-            if len(seen) >= LEGAL:
+            if len(seen) >= legal:
                 return event.at
     raise AssertionError("acme never gets near")
 

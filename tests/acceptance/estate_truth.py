@@ -81,10 +81,11 @@ def beijing(at: int) -> datetime:
 class Truth:
     """Who is stored where, after the events that were told so far.
 
-    *reached_at* is the first instant at which a processor had ``LEGAL`` individuals.
+    *reached_at* is the first instant at which a processor had *legal* individuals.
     """
 
     research: frozenset[tuple[str, str]]  # processor, system
+    legal: int = LEGAL
     reached_at: dict[str, int] = field(default_factory=dict)
     owner: dict[Slot, str] = field(default_factory=dict)
     _slots: dict[Person, set[Slot]] = field(default_factory=lambda: defaultdict(set))
@@ -150,7 +151,7 @@ class Truth:
         """What was so at the end of an instant counts, not what was so in its middle."""
         if now == self._at:
             return
-        for processor in [p for p in self._below if self.individuals(p) >= LEGAL]:
+        for processor in [p for p in self._below if self.individuals(p) >= self.legal]:
             self.reached_at[processor] = self._at
             self._below.discard(processor)
         self._at = now

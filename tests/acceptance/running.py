@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from kafka.errors import CoordinatorNotAvailableError
+from kafka.errors import CoordinatorNotAvailableError, KafkaError
 from sqlalchemy import func, select
 
 from monitor.store import schema
@@ -18,7 +20,7 @@ from tests.acceptance.command import Facetally
 from tests.services.kafka import Kafka
 from tests.services.process import Owned
 
-PATIENCE = 120.0
+PATIENCE = 300.0  # this long on a machine that has much else to do
 
 
 def until(seen: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
@@ -59,8 +61,10 @@ class Process:
     def __init__(self, facetally: Facetally, name: str) -> None:
         self._facetally, self.name = facetally, name
         self._process: Owned | None = None
+        self.started_at = 0.0
 
     def start(self) -> None:
+        self.started_at = time.monotonic()
         self._process = self._facetally.start(self.name)
 
     def kill(self) -> None:
@@ -69,9 +73,38 @@ class Process:
         assert self._process.alive(), f"{self.name} ended by itself{self._process.tail()}"
         self._process.kill()
 
+    def kill_alone(self) -> None:
+        """SIGKILL the process and none of its children."""
+        os.kill(self.pid, signal.SIGKILL)
+        until(lambda: not self.alive(), f"{self.name} to be gone")
+
+    def pause(self) -> None:
+        """SIGSTOP: it keeps its connections and locks, and does nothing with them."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT: it goes on with what it was doing, as if no time had passed."""
+        os.killpg(self.pid, signal.SIGCONT)
+
     def stop(self) -> None:
         if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.resume()  # who is stopped cannot end when asked
             self._process.stop()
+
+    @property
+    def pid(self) -> int:
+        """The number of the process, and of the group of its children."""
+        assert self._process is not None
+        return self._process.pid
+
+    def code(self) -> int | None:
+        """Return the exit code, or None while it runs."""
+        return None if self._process is None else self._process.code()
+
+    def tail(self) -> str:
+        """Return the end of its log."""
+        return "" if self._process is None else self._process.tail()
 
     def alive(self) -> bool:
         return self._process is not None and self._process.alive()
@@ -96,12 +129,19 @@ class Group:
     def __init__(self, kafka: Kafka, group: str, topics: Sequence[str]) -> None:
         self._kafka, self._group, self._topics = kafka, group, topics
 
+    @property
+    def name(self) -> str:
+        return self._group
+
     def members(self) -> int:
+        """Return how many are in the group, -1 if no broker can tell right now."""
         admin = self._kafka.admin()
         try:
             return len(admin.describe_groups([self._group])[self._group]["members"])
         except CoordinatorNotAvailableError:  # nobody has ever been in a group here
             return 0
+        except KafkaError:
+            return -1
         finally:
             admin.close()
 

@@ -466,6 +466,8 @@ def test_one_duty_is_owed_from_the_commit_that_reached_the_threshold(passed: Pas
         "due_day": None,  # the calendar of 2027 is not published
         "due_between": ["2027-01-01", "2027-01-11"],
         "calendar_version": "2025-1+2026-1",
+        "verified": True,
+        "unverified": [],
     }
     assert isinstance(left, int)
     assert proof["trigger_at"] == passed.first_reach()

@@ -19,12 +19,14 @@ from monitor.limits import RejectLimit
 from monitor.marks import Marks, SystemMark
 from monitor.rules import SHIPPED, Rule, stock_rules, with_overrides
 from monitor.store import owing, schema, stock
+from monitor.store.as_of import status_as_of
+from monitor.store.digests import kept_digest
 from monitor.store.engine import is_sqlite, open_engine, reading
 from monitor.store.keeper import SqlKeeper
 from monitor.store.keeping import Policy
 from monitor.store.names import Names
-from monitor.store.reading import Status, status, status_as_of
-from monitor.store.verifying import kept_ledger, verify
+from monitor.store.reading import Status, status
+from monitor.store.verifying import verify
 from monitor.workdays import load_calendar
 from tests import oracle
 
@@ -176,7 +178,7 @@ def differences(
         found += _wrong(connection, chosen)
         whole = Ledger(research)
         whole.apply_all(facts)
-        kept = digest(kept_ledger(connection, names, chosen.marks))
+        kept = kept_digest(connection, names).registers
         found += _differ("digest", kept, digest(whole))
         found += _faces_differ(connection, names, whole)
         found += _triggers_differ(connection, facts, chosen)
@@ -199,7 +201,7 @@ def differences_from_ledger(
         names = Names.load(connection)
         found = _differ("stock", _counts(stock.read(connection, names)), _counts(whole.stock))
         found += _wrong(connection, chosen)
-        kept = digest(kept_ledger(connection, names, chosen.marks))
+        kept = kept_digest(connection, names).registers
         found += _differ("digest", kept, digest(whole))
         found += _faces_differ(connection, names, whole)
         for one in status(connection, chosen.rules).processors:

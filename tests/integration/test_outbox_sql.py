@@ -138,6 +138,9 @@ def test_an_open_duty_is_told_with_its_days(sql: SqlDesk) -> None:
         "due_between": None,
         "calendar_version": "2026-1",
         "individuals": 100_000,
+        "verified": True,
+        "unverified": None,
+        "way_back": None,
     }
 
 

@@ -12,7 +12,8 @@ from monitor.facts import Enrolled, Order, Place, Store, Version
 from monitor.intake import Batch, EndSeen, Move, SnapshotSign, TopicSeen
 from monitor.store.engine import reading
 from monitor.store.keeper import SqlKeeper
-from monitor.store.reading import Sources, status
+from monitor.store.reading import status
+from monitor.trust import Sources
 from tests.integration.store_kit import NOW, one_topic, policy, sqlite_engine
 
 TOPIC = next(iter(one_topic("acme")))

@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import Engine
 
 from monitor.facts import Linked, StorageFact, Version
-from monitor.history import look_back
 from monitor.store import looking as looking_back
 from monitor.store.keeper import SqlKeeper
 from monitor.store.looking import Looking
 from monitor.store.names import Registry
+from monitor.store.sweeping import divide
 from tests.builders import ACME, ANN, BOB, CY, enrolled, subject_removed
 from tests.integration.feed import DAY, MARCH_2, POLICY, TWO, Feed, days, standing
 from tests.integration.store_kit import (
@@ -130,12 +130,12 @@ def test_batches_come_in_while_the_book_is_read(
             feed.read(1, [fact], NOW + 2)
         written.set()
 
-    def slow(*arguments: object) -> object:
+    def slow(*arguments: object, **more: object) -> object:
         reading.set()
         written.wait(10)
-        return look_back(*arguments)  # type: ignore[arg-type]  # handed on as they came
+        return divide(*arguments, **more)  # type: ignore[arg-type]  # handed on as they came
 
-    monkeypatch.setattr(looking_back, "look_back", slow)
+    monkeypatch.setattr(looking_back, "divide", slow)
     writer = Thread(target=write)
     writer.start()
     names = Registry(postgresql, POLICY.marks).names

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, select, text
 
-from monitor.store import schema
+from monitor.store import migrations, schema
 from monitor.store.database import (
     WrongDatabase,
     check_secret,
@@ -21,6 +24,12 @@ from monitor.store.database import (
 from monitor.store.engine import open_engine, reading
 from tests.builders import ANN, enrolled
 from tests.integration.store_kit import batch, keeper, now_status, policy
+
+OF_0001 = {
+    "positions": "('faces', 0, 'id', 7, 5, NULL, NULL, '[]')",
+    "topics": "('faces', 'id', 3)",
+    "unverified": "(1, 'gap.retention', 'faces', 9)",
+}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -42,6 +51,17 @@ def test_upgrading_an_empty_database_makes_the_tables_of_the_schema(
         found = compare_metadata(context, schema.metadata)
 
     assert found == []
+
+
+def as_of_0001(engine: Engine) -> None:
+    """Make the tables as the first release did."""
+    config = Config()
+    scripts = Path(migrations.__file__).parent
+    config.set_main_option("script_location", str(scripts))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.commit()
 
 
 def primary_keys(connection: Connection) -> dict[str, list[str]]:
@@ -81,6 +101,26 @@ def test_upgrading_twice_changes_nothing(empty_database: Engine) -> None:
 
     assert upgrade(empty_database) == newest
     assert now_status(empty_database, policy(2).rules).processors[0].stock.individuals == 1
+
+
+def test_upgrading_a_used_database_keeps_its_rows_and_counts_silence_from_then(
+    empty_database: Engine,
+) -> None:
+    began = time.time_ns() // 1000
+    as_of_0001(empty_database)
+    with empty_database.begin() as connection:
+        for table, columns in OF_0001.items():
+            connection.execute(text(f"INSERT INTO {table} VALUES {columns}"))  # noqa: S608 - ours
+    upgrade(empty_database)
+    with reading(empty_database) as connection:
+        position = connection.execute(select(schema.positions)).one()
+        topic = connection.execute(select(schema.topics)).one()
+        mark = connection.execute(select(schema.unverified)).one()
+
+    assert (position.next_offset, position.instant, position.excused) == (7, 5, None)
+    assert began <= position.read_at <= time.time_ns() // 1000
+    assert (topic.partitions, topic.told_silent) == (3, None)
+    assert (mark.reason, mark.since, mark.accepted_at) == ("gap.retention", 9, None)
 
 
 def test_a_migrated_database_passes_the_check(empty_database: Engine) -> None:

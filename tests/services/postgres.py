@@ -14,7 +14,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from signal import SIGINT
+from signal import SIGINT, Signals
 
 import psycopg
 
@@ -86,11 +86,14 @@ class Postgres:
         )
         self._process.until(self._answers, seconds=30)
 
-    def stop(self) -> None:
-        """Shut down and disconnect everybody; what is stored stays."""
+    def stop(self, how: Signals = SIGINT) -> None:
+        """Shut down and disconnect everybody; what is stored stays.
+
+        SIGINT is the "fast" shutdown (SIGTERM would wait until the last client has gone), SIGQUIT
+        the "immediate" one, after which the server recovers as from a crash.
+        """
         if self._process is not None:
-            # "Fast" shutdown; SIGTERM would wait until the last client has gone.
-            self._process.stop(how=SIGINT, seconds=30)
+            self._process.stop(how=how, seconds=30)
 
     def kill(self) -> None:
         """SIGKILL the server and its children; what is stored stays, as after a crash."""

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 
-from monitor.digest import combine, digest, registers
+from monitor.digest import Sum, combine, digest, registers
 from monitor.facts import StorageFact
 from monitor.ledger import Ledger
 from tests.builders import (
@@ -131,6 +131,23 @@ def test_registers_may_be_read_in_any_order_and_added_up_in_parts() -> None:
 
     assert len(found) == len(FACTS)
     assert combine(reversed(found)) == digest(ledger)
+
+
+def test_registers_may_be_added_one_by_one_or_together() -> None:
+    one_by_one, mixed = Sum(), Sum()
+    for register in (("a", 1), ("b", 2), ("c", 3)):
+        one_by_one.add(register)
+    mixed.add(("c", 3))
+    mixed.add_all([("b", 2), ("a", 1)])
+
+    assert str(one_by_one) == str(mixed) == combine([("a", 1), ("b", 2), ("c", 3)])
+
+
+def test_a_register_in_two_stores_counts_twice() -> None:
+    twice = Sum()
+    twice.add_all([("a", 1), ("a", 1)])
+
+    assert str(twice) not in {str(Sum()), combine([("a", 1)])}
 
 
 @pytest.mark.parametrize("register", [("a", "bc"), ("ab", "c"), ("a", b"bc"), ("a", "b", "c")])

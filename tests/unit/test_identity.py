@@ -144,3 +144,13 @@ def test_a_bad_secret_is_refused_and_never_quoted(secret: str) -> None:
 
     assert told == "the secret must be 64 hexadecimal digits"
     assert caught.value.__context__ is None
+
+
+def test_more_names_than_are_remembered_give_the_same_hashes() -> None:
+    identity = Identity(SECRET)
+    first = identity.face("store-0", "7"), identity.subject("p-0", "gate", "7")
+    for number in range(65_540):
+        identity.face(f"store-{number}", "7")
+        identity.subject(f"p-{number}", "gate", "7")
+
+    assert (identity.face("store-0", "7"), identity.subject("p-0", "gate", "7")) == first

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.limits import RejectLimit
+from monitor.facts import Version
+from monitor.intake import LogPoint, LogWentBack
+from monitor.limits import RejectLimit, advance_log
 
 LIMIT = RejectLimit(rejects=10, share=0.1, window=200)
 
@@ -49,8 +51,9 @@ def test_a_window_that_is_not_full_keeps_every_batch() -> None:
     assert recent == [[100, 50], [99, 1]]
 
 
-def test_a_batch_without_records_is_nothing() -> None:
-    assert LIMIT.after([[5, 1]], 0, 0) == [[5, 1]]
+@pytest.mark.parametrize("recent", [[], [[5, 1]], [[100, 1]]])
+def test_a_batch_without_records_is_nothing(recent: list[list[int]]) -> None:
+    assert LIMIT.after(recent, 0, 0) == recent
 
 
 def test_what_was_handed_in_stays_as_it_was() -> None:
@@ -79,3 +82,72 @@ def test_joined_pairs_still_leave_a_window_of_single_records() -> None:
     records = sum(pair[0] for pair in recent)
     assert limit.window <= records <= limit.window + limit.window // 32
     assert sum(pair[1] for pair in recent) == 0
+
+
+def test_small_batches_share_a_pair_up_to_a_thirty_second_of_the_window() -> None:
+    limit = RejectLimit(window=320)
+
+    assert limit.after([[9, 1]], 1, 1) == [[10, 2]]
+    assert limit.after([[10, 1]], 1, 1) == [[10, 1], [1, 1]]
+    # Of a window that cannot be divided evenly, what is left over is not shared.
+    assert RejectLimit(window=351).after([[10, 1]], 1, 0) == [[10, 1], [1, 0]]
+
+
+def test_only_the_newest_pair_is_shared() -> None:
+    limit = RejectLimit(window=320)
+
+    assert limit.after([[3, 1], [300, 5]], 2, 2) == [[3, 1], [300, 5], [2, 2]]
+    assert limit.after([[300, 5], [3, 1]], 2, 2) == [[300, 5], [5, 3]]
+
+
+def test_a_pair_leaves_once_the_others_fill_the_window() -> None:
+    assert LIMIT.after([[500, 5], [100, 1]], 99, 0) == [[500, 5], [100, 1], [99, 0]]
+    assert LIMIT.after([[500, 5], [100, 1]], 100, 0) == [[100, 1], [100, 0]]
+
+
+def test_the_shipped_window_is_ten_thousand_records() -> None:
+    full = RejectLimit().after([[1, 1], [9_000, 0]], 999, 0)
+
+    assert full == [[1, 1], [9_000, 0], [999, 0]]
+    assert RejectLimit().after(full, 500, 0) == [[9_000, 0], [999, 0], [500, 0]]
+    assert RejectLimit().after([[1, 1], [9_000, 0]], 1_000, 0) == [[9_000, 0], [1_000, 0]]
+
+
+# -- a log that goes backwards -----------------------------------------------------------------
+
+MINUTE = 60_000_000
+
+
+def point(position: int, at: int) -> LogPoint:
+    return LogPoint(Version(0, position, 0), at)
+
+
+@pytest.mark.parametrize(
+    ("known", "seen", "highest"),
+    [
+        # Nothing is known yet, or nothing was seen.
+        (None, None, None),
+        (None, point(5, 0), point(5, 0)),
+        (point(5, 0), None, point(5, 0)),
+        # It goes on.
+        (point(5, 0), point(6, 9), point(6, 9)),
+        # Read again: lower and older, or younger by no more than a minute of unsteady clocks.
+        (point(5, MINUTE), point(4, 0), point(5, MINUTE)),
+        (point(5, 7), point(4, 7 + MINUTE), point(5, 7)),
+        # The same position told later is no step back.
+        (point(5, 0), point(5, 2 * MINUTE), point(5, 2 * MINUTE)),
+        # Far ahead in the log, whatever the clock says.
+        (point(5, 2 * MINUTE), point(6, 0), point(6, 0)),
+        (point(5, 0), point(6, 2 * MINUTE), point(6, 2 * MINUTE)),
+    ],
+)
+def test_the_highest_point_of_a_log_is_carried_along(
+    known: LogPoint | None, seen: LogPoint | None, highest: LogPoint | None
+) -> None:
+    assert advance_log(known, seen) == highest
+
+
+@pytest.mark.parametrize("at", [MINUTE + 1, 3 * MINUTE])
+def test_a_lower_position_that_is_over_a_minute_younger_is_another_log(at: int) -> None:
+    with pytest.raises(LogWentBack):
+        advance_log(point(5, 7), point(4, 7 + at))

@@ -79,6 +79,24 @@ def test_every_example_can_be_loaded_and_reads_its_topics_by_its_own_source(exam
     assert settings.rules == SHIPPED
 
 
+def test_a_topic_is_silent_by_its_own_hours_or_by_those_of_the_root(here: Path) -> None:
+    topics = "".join(
+        f'[[topics]]\nname = "{name}"\nsource = "cloudevents"\n{more}\n'
+        for name, more in (
+            ("gate", ""),
+            ("door", "silent_after_hours = 0.5"),
+            ("off", "silent_after_hours = 0"),
+        )
+    )
+    hour = 3_600_000_000
+
+    assert read(here, "silent_after_hours = 26\n" + topics).silent_after() == {
+        "gate": 26 * hour,
+        "door": hour // 2,
+    }
+    assert read(here, topics).silent_after() == {"door": hour // 2}
+
+
 TABLES = {"channels", "reject_limit", "rules", "sasl", "sources", "systems", "tls", "topics"}
 SCALARS: Mapping[str, tuple[str, str, Callable[[Settings], object]]] = {
     "database_url": ('"sqlite:////a.db"', "sqlite:////b.db", lambda s: s.database_url),
@@ -91,6 +109,7 @@ SCALARS: Mapping[str, tuple[str, str, Callable[[Settings], object]]] = {
     "metrics_address": ('"127.0.0.1:1"', "[::1]:2", lambda s: s.metrics_address),
     "tolerance_seconds": ("7", "8.5", lambda s: s.tolerance_us / 1e6),
     "unconfirmed_after_minutes": ("7", "8.5", lambda s: s.unconfirmed_after_us / 6e7),
+    "silent_after_hours": ("7", "8.5", lambda s: s.silent_after_hours),
     "max_batch_records": ("7", "8", lambda s: s.max_batch_records),
     "calendar_dir": ('"/a"', "/b", lambda s: str(s.calendar_dir)),
 }

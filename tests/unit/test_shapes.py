@@ -111,6 +111,8 @@ def test_duties_have_the_keys_and_types_that_others_rely_on(filled: Home) -> Non
         "working_days_left": "int",
         "calendar_version": "str",
         "proof": "dict",
+        "verified": "bool",
+        "unverified": "list",
     }
     assert (exact["trigger_day"], exact["due_day"]) == ("2026-03-03", "2026-04-15")
     assert provisional["due_day"] is None

@@ -1,0 +1,80 @@
+"""The command with which a person accepts a number: accept."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+
+from deploy.cli.common import config_option, fail, json_option, monitor_of, print_json
+from deploy.cli.shapes import unverified_json
+from deploy.cli.telling import tell_doubts
+from deploy.wiring import clock, sources_of
+from monitor.store.accepting import Acceptance, accept
+from monitor.trust import Doubt, NotAcceptable
+
+_LONGEST = 1_000
+
+
+def _said(context: click.Context, option: click.Parameter, text: str) -> str:
+    del context
+    if not text.strip() or not text.isprintable() or len(text) > _LONGEST:
+        raise click.BadParameter(f"one line of 1 to {_LONGEST} characters", param=option)
+    return text.strip()
+
+
+@click.command("accept")
+@config_option
+@json_option
+@click.option("--processor", required=True, help="Whose number it is.")
+@click.option(
+    "--reason",
+    required=True,
+    type=click.Choice([doubt.value for doubt in Doubt]),
+    help="What made it unverified.",
+)
+@click.option("--topic", help="Of this topic only. Default: every topic with this reason.")
+@click.option("--by", required=True, callback=_said, help="Who compared it with its source.")
+@click.option("--because", required=True, callback=_said, help="What was compared and found.")
+def accept_command(
+    config: str | None,
+    *,
+    as_json: bool,
+    processor: str,
+    reason: str,
+    topic: str | None,
+    by: str,
+    because: str,
+) -> None:
+    """Take an unverified mark away after a person has compared the number with its source.
+
+    Who, why and the number are written into the audit log and told on every channel.
+    """
+    monitor = monitor_of(config)
+    said = Acceptance(
+        processor=processor, reason=Doubt(reason), topic=topic, by=by, because=because
+    )
+    try:
+        done = accept(monitor.engine, said, sources_of(monitor.settings), clock())
+    except NotAcceptable as exc:
+        fail(str(exc))
+        return
+    if as_json:
+        print_json(
+            {
+                "processor": done.processor,
+                "individuals": done.individuals,
+                "research_individuals": done.research,
+                "accepted": [
+                    {"reason": why.reason.value, "topic": why.topic} for why in done.taken
+                ],
+                **unverified_json(done.left),
+            }
+        )
+        return
+    topics = ", ".join(why.topic for why in done.taken)
+    click.echo(f"accepted: {done.individuals:,} individuals of {processor}, {reason} ({topics})")
+    if done.left:
+        tell_doubts(Console(), [(done.processor, done.left)])
+
+
+COMMANDS = (accept_command,)

@@ -1,0 +1,33 @@
+"""How the commands say in text that a number is unverified, why, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+
+from deploy.cli.common import rfc3339
+from monitor.trust import MEANING, Doubt, Why
+
+
+def trust_of(whys: Sequence[Why]) -> str:
+    """Return ``verified``, or the reasons against the number."""
+    reasons = ", ".join(sorted({why.reason.value for why in whys}))
+    return f"UNVERIFIED: {reasons}" if reasons else "verified"
+
+
+def tell_doubts(console: Console, found: Iterable[tuple[str, Sequence[Why]]]) -> None:
+    """Print each reason with its topic and since when, then once per reason the way back."""
+    reasons: dict[Doubt, None] = {}
+    for processor, whys in found:
+        for why in whys:
+            reasons[why.reason] = None
+            since = f" since {rfc3339(why.since)}" if why.since else ""
+            _line(console, f"unverified: {processor}: {why.reason.value} {why.topic}{since}")
+    for reason in reasons:
+        meaning = MEANING[reason]
+        _line(console, f"{reason.value}: {meaning.en}. What to do: {meaning.way_back}")
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,186 @@
+"""How far a number can be relied on: the reasons against it, and their acceptance by a person.
+
+Written reasons are rows of ``unverified``; a row of processor 0 (``EVERYBODY``) is about the whole
+database, also about who comes later. An accepted row stays, with when; a new gap opens it again.
+Silence, snapshots and incomplete sources are read off the positions each time and never written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from sqlalchemy import Connection, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from monitor.facts import Instant
+from monitor.store import positions, schema, snapshots
+from monitor.store.engine import is_sqlite
+from monitor.store.names import Names
+from monitor.trust import Doubt, Sources, Why, silent_since
+
+EVERYBODY = 0
+_table = schema.unverified
+
+
+class Trust:
+    """What can be said against numbers at one moment, *now*; reads once for all processors.
+
+    Without *now* nobody is silent: for callers that look at nothing but what is written.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        names: Names,
+        sources: Sources | None = None,
+        now: Instant | None = None,
+    ) -> None:
+        self._connection, self._names = connection, names
+        self._sources, self._now = sources or Sources(), now
+        self.known = snapshots.read(connection)
+        self._last = _last_read(connection)
+        self._fed = {row.topic for row in connection.execute(select(schema.feeds.c.topic))}
+
+    def topics(self, processor: str) -> list[str]:
+        """Return the topics that have ever fed *processor*."""
+        return topics_of(self._connection, self._names, processor)
+
+    def against(self, processor: str) -> tuple[Why, ...]:
+        """Return the reasons for which the number of *processor* is not verified."""
+        number = self._names.processor_ids[processor]
+        topics = self.topics(processor)
+        found = written(self._connection, number)
+        found += self._silent(processor, topics)
+        unfinished = snapshots.unfinished(self.known)
+        for topic in sorted(topics):
+            if topic in self._sources.incomplete:
+                found.append(Why(reason=Doubt.SOURCE_INCOMPLETE, topic=topic, since=0))
+            elif topic in unfinished:
+                since = max(
+                    one.row_until or 0 for (_, of), one in self.known.items() if of == topic
+                )
+                found.append(Why(reason=Doubt.SNAPSHOT_RUNNING, topic=topic, since=since))
+            else:
+                found += self._unread(processor, topic)
+        return tuple(found)
+
+    def _silent(self, processor: str, topics: Collection[str]) -> Iterator[Why]:
+        """Yield silent topics: those that fed it, and those that could and have fed nobody."""
+        if self._now is None or not self._sources.silent_after:
+            return
+        feeding = self._sources.feeding(processor) if self._sources.feeding is not None else ()
+        bearing = {*topics, *(topic for topic in feeding if topic not in self._fed)}
+        for topic in sorted(bearing & self._sources.silent_after.keys() & self._last.keys()):
+            limit = self._sources.silent_after[topic]
+            since = silent_since(self._last[topic], limit, self._now)
+            if since is not None:
+                yield Why(reason=Doubt.SOURCE_SILENT, topic=topic, since=since)
+
+    def _unread(self, processor: str, topic: str) -> list[Why]:
+        """Say so if a snapshot is over, but partitions that can hold its rows are not read so far.
+
+        One partition tells that it was over; another may lag. Files have none to wait for.
+        """
+        over = snapshots.ended(self.known, topic)
+        feeding = self._sources.feeding
+        if over is None or feeding is None or not positions.is_read(self._connection, topic):
+            return []
+        row_until, seen_at = over
+        if positions.all_passed(self._connection, feeding(processor), row_until, seen_at):
+            return []
+        return [Why(reason=Doubt.SNAPSHOT_RUNNING, topic=topic, since=row_until)]
+
+
+def topics_of(connection: Connection, names: Names, processor: str) -> list[str]:
+    """Return the topics that have ever fed *processor*."""
+    number = names.processor_ids[processor]
+    feeds = schema.feeds.c
+    return list(connection.scalars(select(feeds.topic).where(feeds.processor_id == number)))
+
+
+def _last_read(connection: Connection) -> dict[str, Instant]:
+    """Return by our clock when the last record of each topic was read, or reading began."""
+    columns = schema.positions.c
+    query = select(columns.topic, func.max(columns.read_at).label("last")).group_by(columns.topic)
+    return {row.topic: row.last for row in connection.execute(query) if row.last is not None}
+
+
+def written(connection: Connection, number: int) -> list[Why]:
+    """Return the written reasons that hold for the processor of this *number*, by topic."""
+    columns = _table.c
+    query = select(_table).where(columns.processor_id.in_([number, EVERYBODY]))
+    rows = list(connection.execute(query.order_by(columns.reason, columns.topic)))
+    accepted = {
+        (row.reason, row.topic): row.accepted_at
+        for row in rows
+        if row.processor_id == number and row.accepted_at is not None
+    }
+    return [
+        Why(reason=Doubt(row.reason), topic=row.topic, since=row.since)
+        for row in rows
+        if row.accepted_at is None and accepted.get((row.reason, row.topic), -1) < row.since
+    ]
+
+
+def mark(
+    connection: Connection, numbers: Iterable[int], reason: Doubt, topic: str, since: Instant
+) -> None:
+    """Write that these processors are unverified; what holds already keeps its *since*."""
+    for number in numbers:
+        _write(connection, number, reason, topic, since=since, accepted_at=None)
+
+
+def mark_everybody(connection: Connection, reason: Doubt, topic: str, since: Instant) -> None:
+    """Write it of the whole database: whoever has accepted it before is unverified again."""
+    _write(connection, EVERYBODY, reason, topic, since=since, accepted_at=None, again=True)
+
+
+def accept(connection: Connection, number: int, why: Why, now: Instant) -> None:
+    """Take a written reason away from the processor of this *number*.
+
+    When all have accepted what was written of everybody, who comes later need not.
+    """
+    at = max(now, why.since)  # clocks differ between hosts
+    _write(connection, number, why.reason, why.topic, since=why.since, accepted_at=at)
+    everyone = list(connection.scalars(select(schema.processors.c.id)))
+    if not any(_holds(connection, one, why) for one in everyone):
+        columns = _table.c
+        of_all = (
+            columns.processor_id == EVERYBODY,
+            columns.reason == why.reason.value,
+            columns.topic == why.topic,
+        )
+        connection.execute(update(_table).where(*of_all).values(accepted_at=at))
+
+
+def _holds(connection: Connection, number: int, why: Why) -> bool:
+    same = (why.reason, why.topic)
+    return any((one.reason, one.topic) == same for one in written(connection, number))
+
+
+def _write(
+    connection: Connection,
+    number: int,
+    reason: Doubt,
+    topic: str,
+    *,
+    since: Instant,
+    accepted_at: Instant | None,
+    again: bool = False,
+) -> None:
+    row = {
+        "processor_id": number,
+        "reason": reason.value,
+        "topic": topic,
+        "since": since,
+        "accepted_at": accepted_at,
+    }
+    dialect = sqlite if is_sqlite(connection) else postgresql
+    statement = dialect.insert(_table).values(row)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=list(_table.primary_key),
+            set_={"since": since, "accepted_at": accepted_at},
+            where=None if again or accepted_at is not None else _table.c.accepted_at.is_not(None),
+        )
+    )

@@ -1,0 +1,161 @@
+"""Why a number may be wrong, in words and values; and when a topic is silent, or a database old."""
+
+from __future__ import annotations
+
+import pytest
+
+from alerts import words
+from monitor.intake import GapReason, StoredPosition
+from monitor.notices import Kind, Notice, Severity
+from monitor.trust import (
+    MEANING,
+    Doubt,
+    NotAcceptable,
+    Why,
+    check_acceptable,
+    doubts_of,
+    in_body,
+    in_proof,
+    silent_since,
+)
+from streams.placing import Span, aheads
+
+NOW = 1_775_000_000_000_000
+LOST = Why(reason=Doubt.GAP_RETENTION, topic="gate", since=NOW)
+QUIET = Why(reason=Doubt.SOURCE_SILENT, topic="door", since=NOW)
+
+
+@pytest.mark.parametrize("doubt", Doubt)
+def test_every_reason_says_in_both_languages_what_it_means_and_what_to_do(doubt: Doubt) -> None:
+    meaning = MEANING[doubt]
+
+    assert meaning.en
+    assert meaning.way_back
+    assert any("\u4e00" <= sign <= "\u9fff" for sign in meaning.zh)
+    assert any("\u4e00" <= sign <= "\u9fff" for sign in meaning.way_back_zh)
+
+
+def test_every_reason_for_a_gap_is_one_for_an_unverified_number() -> None:
+    assert {doubt.value for doubt in Doubt if doubt.value.startswith("gap.")} == {
+        f"gap.{reason.value}" for reason in GapReason
+    }
+
+
+@pytest.mark.parametrize("doubt", [doubt for doubt in Doubt if doubt.written])
+def test_what_is_written_is_accepted_and_the_way_back_names_the_command(doubt: Doubt) -> None:
+    check_acceptable(doubt)
+
+    assert f"facetally accept --processor P --reason {doubt.value} " in MEANING[doubt].way_back
+
+
+@pytest.mark.parametrize("doubt", [doubt for doubt in Doubt if not doubt.written])
+def test_what_ends_by_itself_is_not_accepted_and_says_what_to_do(doubt: Doubt) -> None:
+    with pytest.raises(NotAcceptable) as refused:
+        check_acceptable(doubt)
+
+    assert MEANING[doubt].way_back in str(refused.value)
+    assert "facetally accept" not in MEANING[doubt].way_back
+
+
+def test_a_body_with_a_number_names_each_reason_with_its_topic() -> None:
+    body = in_body([LOST, QUIET])
+
+    assert body["verified"] is False
+    assert body["unverified"] == "gap.retention gate; source_silent door"
+    assert doubts_of(body) == [(Doubt.GAP_RETENTION, "gate"), (Doubt.SOURCE_SILENT, "door")]
+    assert in_body([]) == {"verified": True, "unverified": None, "way_back": None}
+
+
+def test_a_body_of_a_newer_version_with_an_unknown_reason_is_read_for_the_others() -> None:
+    body = {"unverified": "eclipse gate; gap.retention gate"}
+
+    assert doubts_of(body) == [(Doubt.GAP_RETENTION, "gate")]
+
+
+def test_a_proof_keeps_reasons_topics_and_instants() -> None:
+    assert in_proof([LOST]) == {
+        "verified": False,
+        "unverified": [{"reason": "gap.retention", "topic": "gate", "since": NOW}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("later", "since"),
+    [
+        (0, None),
+        (10, None),  # at the limit itself it is not longer than the limit
+        (11, NOW + 10),
+        (-5, None),  # our clock was set back
+    ],
+)
+def test_a_topic_is_silent_once_longer_than_its_limit(later: int, since: int | None) -> None:
+    assert silent_since(NOW, 10, NOW + later) == since
+
+
+def opened(**body: str | int | bool | None) -> Notice:
+    return Notice(
+        key="duty_opened:1",
+        kind=Kind.DUTY_OPENED,
+        severity=Severity.PAGE,
+        processor="acme",
+        rule="frt.file",
+        duty="1",
+        created_at=NOW,
+        body={"individuals": 100_000, **body},
+    )
+
+
+def test_a_notice_of_an_unverified_number_says_so_in_its_first_line_and_how_to_mend_it() -> None:
+    told = opened(**in_body([LOST]))
+    line, facts = words.summary(told), words.description(told.body)
+
+    assert line.en.endswith("(acme), number UNVERIFIED")
+    assert line.zh.endswith("（acme），数量未核实")
+    assert MEANING[Doubt.GAP_RETENTION].way_back in facts.en
+    assert MEANING[Doubt.GAP_RETENTION].way_back_zh in facts.zh
+
+
+@pytest.mark.parametrize("body", [in_body([]), {}])
+def test_a_notice_of_a_verified_number_or_of_an_older_version_says_nothing(
+    body: dict[str, str | int | bool | None],
+) -> None:
+    told = opened(**body)
+
+    assert "UNVERIFIED" not in words.summary(told).en + words.description(told.body).en
+
+
+SPAN = Span("id", 10, 100)
+TP = ("gate", 0)
+
+
+@pytest.mark.parametrize(
+    ("stored", "committed", "found"),
+    [
+        # As after any restart: what was published had been stored.
+        (StoredPosition("id", 50, None), 50, None),
+        (StoredPosition("id", 50, None), 40, None),
+        # A group that has never committed.
+        (StoredPosition("id", 50, None), None, None),
+        (None, None, None),
+        (None, 0, None),
+        # The database is older.
+        (StoredPosition("id", 50, None), 51, (50, 51)),
+        (None, 51, (0, 51)),
+        # Older, and what it has not read is gone: that is a gap as well.
+        (StoredPosition("id", 5, None), 51, (5, 51)),
+        # What a topic of the same name had is no offset of this one.
+        (StoredPosition("other", 50, None), 51, None),
+        # Told before, or passed over by a gap.
+        (StoredPosition("id", 50, None, 60), 60, None),
+        (StoredPosition("id", 50, None, 60), 61, (50, 61)),
+    ],
+)
+def test_a_committed_offset_beyond_the_stored_one_means_an_older_database(
+    stored: StoredPosition | None, committed: int | None, found: tuple[int, int] | None
+) -> None:
+    known = {} if stored is None else {TP: stored}
+    said = {} if committed is None else {TP: committed}
+
+    assert [(one.stored, one.committed) for one in aheads({TP: SPAN}, known, said, NOW)] == (
+        [] if found is None else [found]
+    )

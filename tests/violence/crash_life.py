@@ -1,0 +1,419 @@
+"""One life of the process: the real reader, watch, keeper, outbox and webhook, from any phase on.
+
+Only Kafka is played: ``_Log`` gives what the phase says the broker has, as the transport and the
+admin client would. All else is what ``streams.worker`` and ``alerts.service`` run, on a loop whose
+clock is the world's; the loops that try again are the product's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TypeVar, cast
+
+from sqlalchemy import Engine
+
+from alerts.channel import Channel
+from alerts.channels.webhook import Webhook, WebhookSettings
+from alerts.metrics import NoMetrics
+from alerts.outbox import Retry
+from alerts.service import Sender
+from monitor.facts import Instant
+from monitor.intake import Ahead, Batch, Decoded, EndSeen, Gap, StoredPosition, TopicSeen
+from monitor.notices import Claim, Notice
+from monitor.store import pacing
+from monitor.store.engine import WorkerLock
+from monitor.store.keeper import SqlKeeper
+from monitor.store.outbox import SqlOutbox
+from streams.admin import Admin
+from streams.placing import Span
+from streams.reader import Reader, Source
+from streams.records import Adapter, Record
+from streams.telling import Observer
+from streams.transport import Fetched, Partition
+from streams.watch import Watch
+from tests.violence.crash_steps import Probe
+from tests.violence.crash_story import (
+    FEEDING,
+    PARTITIONS,
+    POLICY,
+    STORY,
+    sources_of_story,
+)
+from tests.violence.crash_world import Loop, World
+
+T = TypeVar("T")
+
+AT_ONCE = 3  # records of one fetch
+CHANNEL = "hook"
+SECRET = "whsec_" + "c2VjcmV0" * 5
+LOOK_EVERY = 0.5
+AFTER_FAILURES = 12  # rounds more: a look at silent sources comes only every five seconds
+PATIENCE = 10_000  # of a phase, in looks: only a loop that never gets on takes as many
+NEXT_LEASE = 130.0  # seconds, after which a claim that nobody marked is due again
+
+
+@dataclass(slots=True)
+class Said:
+    """An observer and alert metrics that count what was tried again."""
+
+    tried_again: int = 0
+    crashes: int = 0
+
+    def kept(self, records: int, microseconds: int) -> None: ...
+
+    def retrying(self, doing: str, error: Exception) -> None:  # noqa: ARG002 - as the protocol
+        self.tried_again += 1
+
+    def held(self, partition: Partition, error: Exception) -> None:
+        raise AssertionError(f"{partition} was stopped") from error
+
+    def position_moved(self, partitions: Sequence[Partition]) -> None: ...
+
+    def lag(self, records: Mapping[Partition, int]) -> None: ...
+
+
+class _Crashes(NoMetrics):
+    def __init__(self, said: Said) -> None:
+        self._said = said
+
+    def crashed(self, channel: str) -> None:  # noqa: ARG002 - as the protocol
+        self._said.crashes += 1
+
+
+class _Here:
+    """Runs blocking work where it is asked for, so that its order is the same each time."""
+
+    async def keeper(self, work: Callable[[], T]) -> T:
+        return work()
+
+    async def admin(self, work: Callable[[], T]) -> T:
+        return work()
+
+
+class _Log:
+    """Transport and admin client of a broker that has what the phase says."""
+
+    def __init__(self, world: World, probe: Probe) -> None:
+        self._world, self._probe = world, probe
+        self._cursors: dict[Partition, tuple[int, int]] = {}
+        self.reader: Reader
+
+    async def place(self, places: Mapping[Partition, tuple[int, int]]) -> set[Partition]:
+        self._probe.before("place")
+        self._cursors.update(places)
+        return set()
+
+    async def unplace(self, partitions: Iterable[Partition] | None = None) -> None:
+        for tp in list(self._cursors) if partitions is None else partitions:
+            self._cursors.pop(tp, None)
+
+    async def poll_forever(self) -> None:
+        while True:
+            for tp in PARTITIONS:
+                if tp in self._cursors:
+                    await self._poll(tp)
+            await asyncio.sleep(LOOK_EVERY / 10)
+
+    async def _poll(self, tp: Partition) -> None:
+        phase, (epoch, offset) = self._world.phase, self._cursors[tp]
+        if offset < phase.starts[tp]:
+            self._cursors.pop(tp)
+            self._probe.before(f"out of range {tp}")
+            self.reader.lost([tp])
+            return
+        end = min(offset + AT_ONCE, phase.given[tp])
+        if end > offset:
+            self._probe.before(f"poll {tp} {offset}")
+            records = STORY.logs[tp][offset:end]
+            self._cursors[tp] = (epoch, end)
+            await self.reader.offer(Fetched(tp, epoch, offset, end, records, self._world.clock()))
+
+    # What the admin client is asked.
+
+    def spans(self, partitions: Iterable[Partition]) -> dict[Partition, Span]:
+        self._probe.before("spans")
+        phase = self._world.phase
+        return {tp: Span(f"id of {tp[0]}", phase.starts[tp], phase.ends[tp]) for tp in partitions}
+
+    def committed(self, group: str) -> Mapping[Partition, int]:  # noqa: ARG002 - there is one
+        return self._world.committed
+
+    async def publish(self, offsets: Mapping[Partition, int]) -> None:
+        self._probe.before("publish offsets")
+        self._world.commit(offsets)
+        self._probe.after("publish offsets")
+
+    def stable_ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        return {tp: self._world.phase.given[tp] for tp in partitions}
+
+    def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        self._probe.before("ends")
+        return {tp: self._world.phase.ends[tp] for tp in partitions}
+
+    def topics(self, names: Iterable[str]) -> list[TopicSeen]:
+        counts = {name: sum(tp[0] == name for tp in PARTITIONS) for name in names}
+        return [TopicSeen(name, f"id of {name}", counts[name]) for name in sorted(counts)]
+
+
+class _Adapter:
+    def __init__(self, real: Adapter, probe: Probe) -> None:
+        self._real, self._probe = real, probe
+
+    def decode(self, record: Record, read_at: Instant) -> Decoded:
+        self._probe.before(f"decode {record.topic}/{record.partition} {record.offset}")
+        return self._real.decode(record, read_at)
+
+
+class _Keeper:
+    """The real keeper, with word of which of its calls has begun and ended well."""
+
+    def __init__(self, real: SqlKeeper, probe: Probe) -> None:
+        self._real, self._probe = real, probe
+        self.rounds = 0
+        self._at_end: set[Partition] = set()
+
+    def _call(self, name: str, work: Callable[[], T]) -> T:
+        self._probe.doing(name)
+        result = work()
+        self._probe.done()
+        return result
+
+    def keep(self, batches: Sequence[Batch]) -> None:
+        self._call("keep", lambda: self._real.keep(batches))
+
+    def positions(
+        self, partitions: Iterable[tuple[str, int]]
+    ) -> Mapping[tuple[str, int], StoredPosition]:
+        return self._call("positions", lambda: self._real.positions(partitions))
+
+    def topics(self, seen: Sequence[TopicSeen]) -> None:
+        self._call("topics", lambda: self._real.topics(seen))
+
+    def ends(self, seen: Sequence[EndSeen]) -> None:
+        self._call("ends", lambda: self._real.ends(seen))
+        self._at_end = {(end.topic, end.partition) for end in seen}
+
+    def restored(self, found: Sequence[Ahead]) -> None:
+        raise AssertionError(f"nothing was ever restored: {found}")
+
+    def gap(self, gap: Gap) -> None:
+        self._call("gap", lambda: self._real.gap(gap))
+
+    def tick(self, now: Instant) -> None:
+        self._call("tick", lambda: self._real.tick(now))
+        self.rounds += bool(self._at_end)
+        self._at_end = set()
+
+
+class _Outbox(SqlOutbox):
+    """The real outbox, with word of which of its calls has begun and ended well."""
+
+    def __init__(self, engine: Engine, probe: Probe) -> None:
+        super().__init__(engine)
+        self._probe = probe
+
+    def ensure(self, channels: Sequence[str], now: Instant) -> None:
+        self._probe.doing("ensure")
+        super().ensure(channels, now)
+        self._probe.done()
+
+    def claim(self, channel: str, now: Instant, lease_us: int) -> Claim | None:
+        self._probe.doing("claim")
+        claim = super().claim(channel, now, lease_us)
+        self._probe.done()
+        return claim
+
+    def sent(self, claim: Claim, now: Instant, answer: str) -> None:
+        self._probe.doing("sent")
+        super().sent(claim, now, answer)
+        self._probe.done()
+
+    def failed(self, claim: Claim, again_at: Instant, error: str) -> None:
+        self._probe.doing("failed")
+        super().failed(claim, again_at, error)
+        self._probe.done()
+
+
+class _Hook:
+    """The real webhook, a step before its post and one after the answer."""
+
+    def __init__(self, real: Webhook, probe: Probe) -> None:
+        self._real, self._probe = real, probe
+
+    @property
+    def name(self) -> str:
+        return self._real.name
+
+    def send(self, notice: Notice, now: Instant) -> str:
+        self._probe.before("send")
+        try:
+            return self._real.send(notice, now)
+        finally:
+            self._probe.after("send")
+
+
+class _UntilNothingIsDue(threading.Event):
+    """Stops a sender that finds nothing due; lets it try again at once after an error."""
+
+    def __init__(self, world: World, said: Said) -> None:
+        super().__init__()
+        self._world, self._said, self._crashes = world, said, said.crashes
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if self._said.crashes > self._crashes:
+            self._crashes = self._said.crashes
+            self._world.pass_time(timeout or 0.0)
+        else:
+            self.set()
+        return self.is_set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pace:
+    """What ``Watch`` reads of the settings of a worker."""
+
+    topics: Mapping[str, Source]
+    clock: Callable[[], Instant]
+    observer: Observer
+    look_every: float = LOOK_EVERY
+    look_at_topics_every: float = 5.0
+    publish_offsets_every: float = 5.0
+
+
+def webhook(url: str) -> Webhook:
+    """Return the channel, to be made once: its TLS context takes long."""
+    return Webhook(WebhookSettings(name=CHANNEL, url=url, secret=SECRET))
+
+
+def prepare(world: World) -> None:
+    """Make this process, and those that it forks, live by the clock of *world*, in silence."""
+    logging.disable(logging.CRITICAL)
+    # The pauses between look backs are part of the story, so its clock must time them.
+    vars(pacing)["time"] = SimpleNamespace(monotonic=world.seconds)
+
+
+@dataclass
+class Life:
+    """Lives from ``world.phase`` to the end of the story, unless *probe* ends it before."""
+
+    world: World
+    engine: Engine
+    hook: Webhook
+    probe: Probe
+    said: Said = field(default_factory=Said)
+
+    def live(self) -> Said:
+        lock = WorkerLock(self.engine)
+        with asyncio.Runner(loop_factory=lambda: Loop(self.world)) as runner:
+            runner.run(self._live(self.engine))
+        lock.release()
+        return self.said
+
+    async def _live(self, engine: Engine) -> None:
+        keeper = _Keeper(self._until_done("start", lambda: self._keeper(engine)), self.probe)
+        outbox = _Outbox(engine, self.probe)
+        log = _Log(self.world, self.probe)
+        sources = {
+            name: Source(one.name, _Adapter(one.adapter, self.probe))
+            for name, one in sources_of_story().items()
+        }
+        reader = self._reader(keeper, log, sources)
+        pace = _Pace(topics=sources, clock=self.world.clock, observer=self.said)
+        # Watch asks no more of the admin client than the log answers.
+        admin = cast("Admin", log)
+        watch = Watch(pace, keeper, admin, _Here(), reader, log.topics(sources))
+        self._until_done("ensure", lambda: outbox.ensure([CHANNEL], self.world.clock()))
+        sender = self._sender(outbox)
+        works = (
+            reader.place_forever(),
+            reader.keep_forever(),
+            log.poll_forever(),
+            watch.ends_forever(),
+            watch.tick_forever(),
+            watch.until_topics_change(),
+            watch.publish_forever(log.publish),
+        )
+        tasks = [asyncio.ensure_future(work) for work in works]
+        reader.assigned(PARTITIONS)
+        await self._tell(reader, keeper, sender)
+        for task in tasks:
+            assert not task.done()
+            task.cancel()
+        self._until_all_sent(outbox, sender)
+
+    def _keeper(self, engine: Engine) -> SqlKeeper:
+        now = self.world.clock()
+        return SqlKeeper(engine, POLICY, FEEDING.__getitem__, now, clock=self.world.clock)
+
+    def _reader(self, keeper: _Keeper, log: _Log, sources: Mapping[str, Source]) -> Reader:
+        reader = Reader(
+            keeper=keeper,
+            admin=log,
+            group="story",
+            threads=_Here(),
+            sources=sources,
+            clock=self.world.clock,
+            observer=self.said,
+            max_records=5,
+            retry_held=60.0,
+            on_placed=lambda: None,
+        )
+        reader.consumer = log
+        log.reader = reader
+        return reader
+
+    def _sender(self, outbox: _Outbox) -> Sender:
+        channel: Channel = _Hook(self.hook, self.probe)
+        retry = Retry(jitter=lambda: 0.5)
+        return Sender(outbox, channel, retry, _Crashes(self.said))
+
+    async def _tell(self, reader: Reader, keeper: _Keeper, sender: Sender) -> None:
+        """Go through the phases: all read, all looked at, all sent that is due."""
+        for number in range(self.world.number, len(STORY.phases)):
+            self.world.enter(number)
+            await self._until(lambda: self._read_all(reader))
+            keeper.rounds = 0
+            await self._until(lambda: keeper.rounds >= self._rounds())
+            self._send(sender)
+
+    def _rounds(self) -> int:
+        """Return how many rounds the phase takes; what failed may be tried again much later."""
+        failed = self.said.tried_again or self.said.crashes
+        return self.world.phase.rounds + (AFTER_FAILURES if failed else 0)
+
+    def _read_all(self, reader: Reader) -> bool:
+        idle, given = reader.idle(), self.world.phase.given
+        return all(idle.get(tp) == given[tp] for tp in PARTITIONS)
+
+    async def _until(self, seen: Callable[[], bool]) -> None:
+        for _ in range(PATIENCE):
+            if seen():
+                return
+            await asyncio.sleep(LOOK_EVERY)
+        raise AssertionError(f"{self.world.phase.name}: does not get on")
+
+    def _send(self, sender: Sender) -> None:
+        sender.run(self.world.clock, _UntilNothingIsDue(self.world, self.said), 1.0)
+
+    def _until_all_sent(self, outbox: _Outbox, sender: Sender) -> None:
+        while self._until_done("waiting", outbox.waiting):
+            self.world.pass_time(NEXT_LEASE)
+            self._send(sender)
+
+    def _until_done(self, name: str, work: Callable[[], T]) -> T:
+        """Do what a process does at its start, which would be started again if it fails."""
+        for _ in range(PATIENCE):
+            self.probe.doing(name)
+            try:
+                result = work()
+            except Exception:  # noqa: BLE001 - the supervisor of a process asks no more
+                self.said.tried_again += 1
+                continue
+            self.probe.done()
+            return result
+        raise AssertionError(f"{name} never succeeds")

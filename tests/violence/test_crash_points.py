@@ -1,0 +1,73 @@
+"""A process is killed at each step that touches the outside; the story still ends as it must.
+
+In ``make check`` every step on SQLite and every fifth on PostgreSQL; in full size every step on
+both, and processes that are killed again while they recover. What is checked in the end is in
+``crash_check.py``, and why this proves what it claims in ``docs/decisions/0007-crash-points.md``.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+
+import pytest
+
+from tests.figures import report, sized
+from tests.services.postgres import Postgres
+from tests.violence.crash_driver import LANES, Tally, every_step, in_lanes, killed_twice
+
+SHOWN = 5
+SEED = int(os.environ.get("FACETALLY_CRASH_SEED") or random.SystemRandom().randrange(2**32))
+
+
+def _told(name: str, began: float, tally: Tally, **more: int) -> None:
+    seconds = round(time.monotonic() - began, 1)
+    report(name, points=tally.points, kills=tally.kills, seconds=seconds, **more)
+
+
+@pytest.mark.timeout(3600)
+def test_a_kill_at_any_step_changes_nothing_on_sqlite() -> None:
+    began = time.monotonic()
+
+    tally = in_lanes(every_step, [None] * LANES, 1)
+    _told("crash_points_sqlite", began, tally)
+
+    assert tally.wrong[:SHOWN] == []
+    assert tally.kills == tally.points
+
+
+@pytest.mark.timeout(3600)
+def test_a_kill_at_any_step_changes_nothing_on_postgresql(postgres: Postgres) -> None:
+    began, each = time.monotonic(), sized(5, 1)
+
+    tally = in_lanes(every_step, [postgres.database() for _ in range(LANES)], each)
+    _told("crash_points_postgresql", began, tally)
+
+    assert tally.wrong[:SHOWN] == []
+    assert tally.kills >= tally.points // each
+
+
+@pytest.mark.timeout(3600)
+def test_a_second_kill_while_recovering_changes_nothing_on_sqlite() -> None:
+    began, pairs = time.monotonic(), sized(10, 1_000)
+    print(f"FACETALLY_CRASH_SEED={SEED}")
+
+    tally = in_lanes(killed_twice, [None] * LANES, pairs, SEED)
+    _told("crash_points_twice_sqlite", began, tally, seed=SEED)
+
+    assert tally.wrong[:SHOWN] == []
+    assert tally.kills > pairs
+
+
+@pytest.mark.timeout(3600)
+def test_a_second_kill_while_recovering_changes_nothing_on_postgresql(postgres: Postgres) -> None:
+    began, pairs = time.monotonic(), sized(4, 200)
+    print(f"FACETALLY_CRASH_SEED={SEED}")
+
+    urls = [postgres.database() for _ in range(LANES)]
+    tally = in_lanes(killed_twice, urls, pairs, SEED)
+    _told("crash_points_twice_postgresql", began, tally, seed=SEED)
+
+    assert tally.wrong[:SHOWN] == []
+    assert tally.kills >= pairs
