@@ -59,7 +59,7 @@ soak: .venv/.dev parts ## millions of events under all faults, for as long as as
 	$(bin)/python -m tests.violence.soak --minutes $(MINUTES)
 
 scale: .venv/.dev parts ## ten million individuals in one processor, into docs/scale.md
-	$(bin)/python -m tests.scale --individuals $(INDIVIDUALS)
+	$(bin)/python -m tests.benchmarks.scale --individuals $(INDIVIDUALS)
 
 mutants: .venv/.dev ## mutation testing of the pure core
 	scripts/mutants

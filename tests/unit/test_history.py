@@ -158,6 +158,14 @@ def test_looking_back_tells_the_peak_and_the_newest_instant() -> None:
     assert (found.peak, found.last_at, found.reaches) == (2, 8, {1: None})
 
 
+def test_passing_a_higher_threshold_is_no_new_reach_of_a_lower_one() -> None:
+    # The number has been at one since before its annulment, and goes on to two.
+    facts: list[StorageFact] = [enrolled(ANN, 1), enrolled(BOB, 7)]
+    found = look_back(facts, ACME, [(1, 5), (2, None)], nothing_is_research)
+
+    assert found.reaches == {1: None, 2: Point(7, 2)}
+
+
 def test_looking_back_on_nothing_finds_nothing() -> None:
     found = look_back([], ACME, [(1, None)], nothing_is_research)
 
