@@ -2,7 +2,7 @@
 .SILENT:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help install demo lock parts lint types imports test check coverage bench recordings violence soak scale mutants format clean
+.PHONY: help install demo lock parts lint types imports test check coverage coverage-core bench recordings violence soak scale mutants format clean
 
 SECONDS_OF_DEMO ?= 90
 # What to hand to pytest: make test TESTS="tests/unit -k ledger"
@@ -21,7 +21,7 @@ install: .venv/.runtime ## make .venv with .venv/bin/facetally and all that the 
 demo: .venv/.runtime ## the whole thing in one terminal, nothing else to install
 	$(bin)/facetally demo --seconds $(SECONDS_OF_DEMO)
 
-check: lint types imports test ## everything that must hold before a change is shared
+check: lint types imports coverage-core test ## everything that must hold before a change is shared
 
 lint: .venv/.dev ## ruff: rules and format
 	echo "== ruff"
@@ -42,6 +42,10 @@ test: .venv/.dev parts ## all tests, against the real parts
 
 parts: ## PostgreSQL, Alertmanager, Prometheus, Java from Debian, Kafka from Maven Central
 	scripts/get-parts
+
+coverage-core: .venv/.dev ## every branch of the pure core is taken by its unit tests, in seconds
+	echo "== branch coverage of the pure core"
+	scripts/coverage-core
 
 coverage: .venv/.dev parts ## tests with branch coverage of what runs in their own process
 	$(bin)/pytest --cov --cov-report=term $(TESTS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.facts import StorageFact
+from monitor.facts import Place, StorageFact
 from monitor.ledger import NOWHERE, Ledger, Standing, Stock, SubjectKey, slot_of
 from tests.builders import (
     ACME,
@@ -86,8 +86,13 @@ def test_adding_a_stock_leaves_the_other_one_as_it_was() -> None:
     assert (other.individuals, other.research, other.systems) == (1, 1, {"gate": 1})
 
 
-def test_a_face_taken_from_somebody_who_was_not_loaded_makes_them_looked_at() -> None:
+@pytest.mark.parametrize("with_other_slots", [False, True])
+def test_a_face_taken_from_somebody_who_was_not_loaded_makes_them_looked_at(
+    *, with_other_slots: bool
+) -> None:
     ledger = Ledger(research_is_lab)
+    if with_other_slots:
+        ledger.owned[ACME, ANN] = {}
     held = enrolled(ANN, 1, face=LEFT, store=SHARED)
     moved = enrolled(BOB, 2, face=LEFT, place=BETA_GATE, store=SHARED)
     ledger.slots[slot_of(held)] = held
@@ -170,3 +175,21 @@ def test_an_emptied_named_slot_belongs_to_nobody_whom_a_purge_could_concern() ->
     ledger.settle()
 
     assert (ACME, ANN) in ledger.standing
+
+
+def test_places_are_alike_where_both_count_or_both_are_research() -> None:
+    ledger = Ledger(research_is_lab)
+    vip = LAB._replace(gallery="vip")
+
+    assert ledger.alike(GATE, PAY)
+    assert ledger.alike(LAB, vip)
+    assert ledger.alike(LAB, LAB)
+    assert not ledger.alike(GATE, LAB)
+    assert not ledger.alike(LAB, GATE)
+
+
+def test_a_place_is_alike_itself_without_being_asked_about() -> None:
+    def never_asked(_place: Place) -> bool:
+        raise AssertionError
+
+    assert Ledger(never_asked).alike(GATE, GATE)

@@ -52,7 +52,8 @@ AT_ONCE = 3  # records of one fetch
 CHANNEL = "hook"
 SECRET = "whsec_" + "c2VjcmV0" * 5
 LOOK_EVERY = 0.5
-AFTER_FAILURES = 12  # rounds more: a look at silent sources comes only every five seconds
+AFTER_FAILURE = 12  # rounds more for each: a look at silent sources comes every five seconds
+AT_MOST = 200
 PATIENCE = 10_000  # of a phase, in looks: only a loop that never gets on takes as many
 NEXT_LEASE = 130.0  # seconds, after which a claim that nobody marked is due again
 
@@ -225,7 +226,8 @@ class _Outbox(SqlOutbox):
     def claim(self, channel: str, now: Instant, lease_us: int) -> Claim | None:
         self._probe.doing("claim")
         claim = super().claim(channel, now, lease_us)
-        self._probe.done()
+        if claim is not None:  # else it is asked again, as often as one likes
+            self._probe.done()
         return claim
 
     def sent(self, claim: Claim, now: Instant, answer: str) -> None:
@@ -383,8 +385,8 @@ class Life:
 
     def _rounds(self) -> int:
         """Return how many rounds the phase takes; what failed may be tried again much later."""
-        failed = self.said.tried_again or self.said.crashes
-        return self.world.phase.rounds + (AFTER_FAILURES if failed else 0)
+        failures = self.said.tried_again + self.said.crashes
+        return self.world.phase.rounds + min(AFTER_FAILURE * failures, AT_MOST)
 
     def _read_all(self, reader: Reader) -> bool:
         idle, given = reader.idle(), self.world.phase.given
