@@ -33,6 +33,14 @@ _TITLES = {
         "The database is older than what was read, every number is unverified",
         "数据库早于已读记录，所有数量均未核实",
     ),
+    Kind.RECOUNT_OVERDUE: Words(
+        "A look back is overdue, a trigger day may be missing or wrong",
+        "重新核算已逾期，触发日可能缺失或有误",
+    ),
+    Kind.FILE_UNFINISHED: Words(
+        "A file was not applied to its end, no reach is confirmed",
+        "文件导入未完成，不确认任何阈值达到",
+    ),
     Kind.SOURCE_SILENT: Words(
         "A source is silent, the number is unverified", "来源长时间无记录，数量未核实"
     ),

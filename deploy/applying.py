@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,9 +15,10 @@ from deploy.wiring import Monitor
 from monitor.facts import Instant
 from monitor.intake import Batch, LogPoint, LogWentBack, Reject
 from monitor.limits import RejectLimit
-from monitor.store.engine import WorkerLock
+from monitor.store import files
+from monitor.store.engine import WorkerLock, reading
 from streams.decoding import decode_records
-from streams.files import FileDamaged, read_records
+from streams.files import FileDamaged, read_records, topic_of
 from streams.records import Adapter, Record
 
 _T = TypeVar("_T")
@@ -26,13 +30,17 @@ class WentBack(RuntimeError):
 
 @dataclass(slots=True)
 class Applied:
-    """What was read: records, facts and rejects, and whether the rejects were too many."""
+    """What was read: records, facts and rejects, and whether the rejects were too many.
+
+    *unfinished* names the files of other runs for which no reach is confirmed yet.
+    """
 
     records: int = 0
     facts: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     ignored: Counter[str] = field(default_factory=Counter)
     too_many_rejects: bool = False
+    unfinished: list[str] = field(default_factory=list)
 
 
 def apply_files(
@@ -48,9 +56,10 @@ def apply_files(
     """Apply every record of *paths*, then recount what is due and confirm what was reached.
 
     No position is written. *now* bounds how far ahead a fact may be; *clock* dates the end.
-    Raises AlreadyRunning beside a worker on SQLite, FileDamaged and OSError for a broken file, and
-    WentBack for a change log that goes backwards: what was read before is kept then, and recounted,
-    but no reach is confirmed.
+    Raises AlreadyRunning beside a worker on SQLite, FileDamaged and OSError for a broken file,
+    WentBack for a change log that goes backwards, and TakenOver if the same file is applied once
+    more meanwhile: what was read before is kept then, and recounted, but no reach is confirmed, by
+    nobody, until the file has been applied again or a person abandons it.
     """
     lock = WorkerLock(monitor.engine)
     try:
@@ -61,18 +70,30 @@ def apply_files(
         logs: dict[tuple[str, int], LogPoint] = {}
         lines = read_records(paths, recorded_until=recorded_until, consumed=consumed)
         try:
-            with keeper.applying():
-                for chunk in _chunks(lines, monitor.settings.max_batch_records):
-                    batches = list(_batches(chunk, source, adapter, now, logs))
-                    keeper.keep([batch for _, batch in batches])
-                    _note(applied, batches, watch)
+            keeper.begin_files(_run_of(paths, source))
+            for chunk in _chunks(lines, monitor.settings.max_batch_records):
+                batches = list(_batches(chunk, source, adapter, now, logs))
+                keeper.keep([batch for _, batch in batches])
+                _note(applied, batches, watch)
         except BaseException:
             keeper.finish(clock(), confirm=False)  # part of a file is no state that ever was
             raise
         keeper.finish(clock())
+        with reading(monitor.engine) as connection:
+            applied.unfinished = [one.name for one in files.unfinished(connection)]
         return applied
     finally:
         lock.release()
+
+
+def _run_of(paths: Iterable[Path], source: str) -> files.Run:
+    """Return a new run; a file is the same next time if it is in the same place."""
+    keyed = tuple(files.File(_place_of(path), topic_of(path)) for path in paths)
+    return files.Run(secrets.token_hex(8), source, tuple(sorted(set(keyed))))
+
+
+def _place_of(path: Path) -> str:
+    return blake2b(os.fsencode(path.resolve()), digest_size=16).hexdigest()
 
 
 def _batches(

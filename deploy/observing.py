@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry
 
 from deploy.reading import BadConfig
 from deploy.wiring import Monitor, clock, sources_of
 from monitor.facts import Instant
-from monitor.intake import Ahead, Batch, EndSeen, Gap, Keeper, StoredPosition, TopicSeen
+from monitor.intake import Ahead, Batch, EndSeen, Gap, Keeper, StoredPosition, TopicSeen, Written
 from monitor.metrics import (
     AlertsMetrics,
     BadAddress,
@@ -83,13 +84,20 @@ class Counted:
         """Note that reading had got to these ends."""
         self._keeper.ends(seen)
 
-    def gap(self, gap: Gap) -> None:
-        """Go on behind a gap."""
-        self._keeper.gap(gap)
+    def placed(
+        self,
+        *,
+        begun: Sequence[Batch] = (),
+        gaps: Sequence[Gap] = (),
+        found: Sequence[Ahead] = (),
+        committed: Mapping[tuple[str, int], int] = MappingProxyType({}),
+    ) -> None:
+        """Keep where reading begins."""
+        self._keeper.placed(begun=begun, gaps=gaps, found=found, committed=committed)
 
-    def restored(self, found: Sequence[Ahead]) -> None:
-        """Tell that the database is older than what was read."""
-        self._keeper.restored(found)
+    def written(self) -> Written:
+        """Return how much has been written."""
+        return self._keeper.written()
 
     def tick(self, now: Instant) -> None:
         """Do what is due."""

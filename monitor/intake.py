@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from monitor.facts import Fact, Instant, Version
@@ -134,6 +135,7 @@ class Batch:
     log: LogPoint | None = None  # the highest live log position in the batch, or before it
     went_back: bool = False  # its change log goes backwards: nothing of it was decoded
     records: int = 0
+    sent_at: Instant | None = None  # the latest record by Kafka's clock, None: as read_at
 
 
 class StoredPosition(NamedTuple):
@@ -142,7 +144,8 @@ class StoredPosition(NamedTuple):
     topic_id: str
     next_offset: int
     log: LogPoint | None  # the highest live log position applied from this partition
-    excused: int = 0  # the group's committed offset may be this far ahead and mean nothing new
+    excused: int = 0  # what the group had committed when that was explained: no news again
+    passed: int = 0  # the topic was read up to here before a gap set the position back
 
 
 class TopicSeen(NamedTuple):
@@ -183,9 +186,11 @@ class Gap(NamedTuple):
 
 
 class Ahead(NamedTuple):
-    """The group has committed an offset beyond the stored one: we publish only what is stored.
+    """Something was read or written beyond what is stored: we publish only what is stored.
 
     So this database is older than what was read with it, or somebody moved the group's offsets.
+    *committed* is what the group, or this worker, had reached; *entries* of the audit log and
+    *facts* of the book are missing (0: not known to be).
     """
 
     topic: str
@@ -193,6 +198,18 @@ class Ahead(NamedTuple):
     stored: int
     committed: int
     seen_at: Instant
+    entries: int = 0
+    facts: int = 0
+
+
+class Written(NamedTuple):
+    """How much a database holds: the numbers of its newest audit entry and newest fact.
+
+    Neither ever goes down, so a database with less than it once had is an older copy.
+    """
+
+    audit: int
+    book: int
 
 
 class PositionMoved(Exception):
@@ -208,6 +225,9 @@ class LogWentBack(Exception):
 
 class TooManyRejects(Exception):
     """More of a partition was rejected than the limit allows: stop it, page; nothing was kept."""
+
+
+_NOTHING: Mapping[tuple[str, int], int] = MappingProxyType({})
 
 
 class Keeper(Protocol):
@@ -233,11 +253,24 @@ class Keeper(Protocol):
     def ends(self, seen: Sequence[EndSeen]) -> None:
         """Note that reading had got to these ends (call only when position >= end)."""
 
-    def gap(self, gap: Gap) -> None:
-        """Set the position to ``gap.resume``, mark the fed processors unverified, page."""
+    def placed(
+        self,
+        *,
+        begun: Sequence[Batch] = (),
+        gaps: Sequence[Gap] = (),
+        found: Sequence[Ahead] = (),
+        committed: Mapping[tuple[str, int], int] = _NOTHING,
+    ) -> None:
+        """Keep where reading begins, and all that this means, at once.
 
-    def restored(self, found: Sequence[Ahead]) -> None:
-        """Mark every processor unverified, page once; positions stay: reading on is right."""
+        *begun* are positions that are new; of *gaps* the position is set to ``Gap.resume``, and
+        whom the topic feeds is unverified; *found* marks everybody, and leaves positions alone:
+        reading on is right. What the group had *committed* of these is excused from now on.
+        Raises PositionMoved if a position is not what it was when this was looked up.
+        """
+
+    def written(self) -> Written:
+        """Return how much has been written into the database."""
 
     def tick(self, now: Instant) -> None:
         """Do what is due and not tied to a batch: recounts, confirmations, pending pages."""

@@ -43,6 +43,8 @@ class Kind(StrEnum):
     REACH_UNCONFIRMED = "reach_unconfirmed"
     GAP = "gap"
     DATABASE_RESTORED = "database_restored"  # Kafka's group has read further than we know
+    RECOUNT_OVERDUE = "recount_overdue"  # a look back has been due for too long
+    FILE_UNFINISHED = "file_unfinished"  # its ``apply`` died: no reach is confirmed
     SOURCE_SILENT = "source_silent"
     SOURCE_HEARD = "source_heard"  # a record again, after a silence that was told
     NUMBER_ACCEPTED = "number_accepted"  # by a person, who compared it with the source

@@ -26,6 +26,8 @@ class Doubt(StrEnum):
     SOURCE_SILENT = "source_silent"
     SNAPSHOT_RUNNING = "snapshot_running"
     SOURCE_INCOMPLETE = "source_incomplete"
+    TOPIC_MISSING = "topic_missing"
+    FILE_UNFINISHED = "file_unfinished"
 
     @property
     def written(self) -> bool:
@@ -94,9 +96,9 @@ MEANING: Mapping[Doubt, Meaning] = MappingProxyType(
         ),
         Doubt.DATABASE_RESTORED: _compared(
             Doubt.DATABASE_RESTORED,
-            "Kafka's group has read further than this database knows: an older copy of it was "
-            "put back, or somebody moved the offsets of the group",
-            "消费组的位置超前于本数据库：数据库被恢复为较旧的备份，或有人移动了消费组位置",
+            "more was read or written than this database holds: an older copy of it was put "
+            "back, or somebody moved the offsets of the group",
+            "已读取或写入的内容超出本数据库：数据库被恢复为较旧的备份，或有人移动了消费组位置",
             _RESTORE_FIRST,
             _RESTORE_FIRST_ZH,
         ),
@@ -119,6 +121,23 @@ MEANING: Mapping[Doubt, Meaning] = MappingProxyType(
             "have the source send what it stored before, then set complete = true in its "
             "[sources.NAME]",
             "由来源补发此前已存储的记录，然后在 [sources.NAME] 中设置 complete = true",
+        ),
+        Doubt.TOPIC_MISSING: Meaning(
+            "a topic that the settings name was never there when a worker looked",
+            "设置中的主题在工作进程查看时从未存在",
+            "create the topic, or correct its name or take it out of [[topics]] and restart; it "
+            "ends by itself when a worker has seen the topic",
+            "创建该主题，或在 [[topics]] 中更正其名称或将其删除并重启；"
+            "工作进程看到该主题后自动解除",
+        ),
+        Doubt.FILE_UNFINISHED: Meaning(
+            "a file is being applied, or its apply ended before the end of the file",
+            "文件正在导入，或其导入在读完之前已中断",
+            "wait for a facetally apply that still runs; else mend the file and apply it again "
+            "from the same place, or drop what is unfinished: facetally abandon --by NAME "
+            "--because TEXT",
+            "等待正在运行的 facetally apply；若已中断，修复文件后从同一位置重新导入，"
+            "或放弃未完成的文件：facetally abandon --by NAME --because TEXT",
         ),
     }
 )

@@ -23,7 +23,7 @@ from kafka.structs import OffsetAndMetadata
 
 from monitor.intake import TopicSeen
 from streams.connection import Connection, KafkaUnreachable
-from streams.placing import Span
+from streams.placing import Committed, Span, from_metadata
 
 Partition = tuple[str, int]
 
@@ -146,17 +146,21 @@ class Admin:
     def group_offsets(self, group: str) -> dict[Partition, int]:
         """Return what *group* has published. For displays: positions are in the database."""
         try:
-            return self.committed(group)
+            return {tp: at.offset for tp, at in self.committed(group).items()}
         except CoordinatorNotAvailableError:
             return {}
 
-    def committed(self, group: str) -> dict[Partition, int]:
-        """Return the committed offsets of *group*; raise where its coordinator cannot say now."""
+    def committed(self, group: str) -> dict[Partition, Committed]:
+        """Return what *group* has committed; raise where its coordinator cannot say now."""
         try:
             offsets = self._call("list_group_offsets", group)[group]
         except GroupIdNotFoundError:
             return {}
-        return {(tp.topic, tp.partition): at.offset for tp, at in offsets.items() if at.offset >= 0}
+        return {
+            (tp.topic, tp.partition): Committed(at.offset, from_metadata(at.metadata))
+            for tp, at in offsets.items()
+            if at.offset >= 0
+        }
 
     def publish_group_offsets(self, group: str, offsets: Mapping[Partition, int]) -> None:
         """Set the offsets that lag displays show; only while *group* has no running member."""

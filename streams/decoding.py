@@ -77,7 +77,14 @@ def decode_records(
         signs=signs.folded(),
         log=highest,
         records=len(records),
+        sent_at=_sent_at(records),
     )
+
+
+def _sent_at(records: Sequence[Record]) -> Instant | None:
+    """Return when Kafka says that the latest was sent; a topic that does not date says -1."""
+    latest = max((record.timestamp for record in records), default=-1)
+    return latest * 1_000 if latest >= 0 else None
 
 
 def _topic(records: Sequence[Record], move: Move | None) -> str:

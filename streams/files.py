@@ -100,7 +100,7 @@ def read_records(
     """
     timestamp = UNKNOWN if recorded_until is None else recorded_until // 1000
     for path in paths:
-        reader = _Reader(_topic_of(path), timestamp)
+        reader = _Reader(topic_of(path), timestamp)
         for number, line in enumerate(_lines(_chunks(path, consumed))):
             if number == 0 and line is not None:
                 line = line.removeprefix(_BOM)  # noqa: PLW2901 - the same line, for all that follows
@@ -172,7 +172,7 @@ class _Reader:
         return Reject(Coordinates(self._name, 0, number), reason)
 
 
-def _topic_of(path: Path) -> str:
+def topic_of(path: Path) -> str:
     """Return the name of the file as text that any database stores."""
     return "".join(char if char.isprintable() else "?" for char in path.name)
 

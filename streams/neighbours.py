@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 
-from streams.placing import Span
+from streams.placing import Committed, Span
 from streams.transport import Partition
 
 T = TypeVar("T")
@@ -19,6 +19,9 @@ class Consumer(Protocol):
 
     async def unplace(self, partitions: Iterable[Partition] | None = None) -> None:
         """Stop fetching."""
+
+    async def publish(self, offsets: Mapping[Partition, int], metadata: str) -> None:
+        """Publish group offsets with a word on what was written; failing is no error."""
 
 
 class Threads(Protocol):
@@ -37,5 +40,5 @@ class Spans(Protocol):
     def spans(self, partitions: Iterable[Partition]) -> dict[Partition, Span]:
         """Return topic id, first offset and high watermark of those that exist."""
 
-    def committed(self, group: str) -> Mapping[Partition, int]:
-        """Return the committed offsets of *group*."""
+    def committed(self, group: str) -> Mapping[Partition, Committed]:
+        """Return what *group* has committed."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
 from monitor.facts import Instant
-from monitor.intake import Ahead, Gap, GapReason, LogPoint, StoredPosition
+from monitor.intake import Ahead, Gap, GapReason, LogPoint, StoredPosition, Written
 
 Partition: TypeAlias = tuple[str, int]
 
@@ -57,26 +58,82 @@ def place(
     return Place(span.topic_id, span.start, span.start, gap)
 
 
+class Committed(NamedTuple):
+    """What a group has committed of a partition: its offset, and what was written by then.
+
+    *written* is None where no worker of ours said so.
+    """
+
+    offset: int
+    written: Written | None = None
+
+
+class Kept(NamedTuple):
+    """How far this worker itself has had a partition of *topic_id* kept, while it owned it."""
+
+    topic_id: str
+    offset: int
+
+
+class Known(NamedTuple):
+    """What is known of a database from elsewhere: from Kafka's group, from this worker's memory.
+
+    Looked up before anything was read of the database.
+    """
+
+    committed: Mapping[Partition, Committed]
+    kept: Mapping[Partition, Kept]
+
+
+_METADATA = re.compile(r"facetally audit=(\d+) book=(\d+)", re.ASCII)
+
+
+def to_metadata(written: Written) -> str:
+    """Return the text that goes with committed offsets."""
+    return f"facetally audit={written.audit} book={written.book}"
+
+
+def from_metadata(text: str | None) -> Written | None:
+    """Return what ``to_metadata`` was given, None if the text is not ours."""
+    told = _METADATA.fullmatch(text or "")
+    return Written(int(told[1]), int(told[2])) if told else None
+
+
 def aheads(
     spans: Mapping[Partition, Span],
     stored: Mapping[Partition, StoredPosition],
-    committed: Mapping[Partition, int],
+    written: Written,
+    known: Known,
     now: Instant,
 ) -> list[Ahead]:
-    """Return the partitions of *spans* whose committed offset is beyond what is *stored*.
+    """Return the partitions of *spans* of which more is known than is *stored* and *written*.
 
-    *committed* was looked up before *stored*. The offsets of another topic of the same name say
-    nothing, and neither do those that were explained before (``StoredPosition.excused``).
+    The offsets of another topic of the same name say nothing, and neither does the one that was
+    explained before (``StoredPosition.excused``), nor our own from before a gap.
     """
     found = []
     for tp, span in sorted(spans.items()):
-        at = stored.get(tp)
-        if at is not None and at.topic_id != span.topic_id:
-            continue
-        known = max(at.next_offset, at.excused) if at is not None else 0
-        if committed.get(tp, 0) > known:
-            found.append(Ahead(*tp, at.next_offset if at is not None else 0, committed[tp], now))
+        at, said = stored.get(tp), known.committed.get(tp, Committed(0))
+        position = at.next_offset if at is not None else 0
+        reached = _reached(at, span, said.offset, known.kept.get(tp))
+        told = said.written or written
+        entries, facts = max(0, told.audit - written.audit), max(0, told.book - written.book)
+        if reached > position or entries or facts:
+            found.append(Ahead(*tp, position, max(reached, position), now, entries, facts))
     return found
+
+
+def _reached(at: StoredPosition | None, span: Span, committed: int, kept: Kept | None) -> int:
+    """Return how far reading is known to have got, 0 where that is no news."""
+    if at is None:
+        of_it = kept is not None and kept.topic_id == span.topic_id
+        return max(committed, kept.offset if kept is not None and of_it else 0)
+    if at.topic_id != span.topic_id:
+        return 0
+    ours = 0
+    if kept is not None and kept.topic_id == span.topic_id and kept.offset > at.passed:
+        ours = kept.offset
+    return max(ours, committed if committed != at.excused else 0)
 
 
 def _lost(stored: StoredPosition, span: Span) -> GapReason | None:

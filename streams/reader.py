@@ -22,7 +22,6 @@ from itertools import chain, count, repeat
 
 from monitor.facts import Instant
 from monitor.intake import (
-    Ahead,
     Batch,
     Keeper,
     LogPoint,
@@ -31,9 +30,10 @@ from monitor.intake import (
     PositionMoved,
     TooManyRejects,
 )
+from streams.beginnings import Beginnings, Looked
 from streams.decoding import decode_records
 from streams.neighbours import Consumer, Spans, Threads
-from streams.placing import Place, aheads, place
+from streams.placing import Kept, Place, to_metadata
 from streams.records import Adapter, Record
 from streams.telling import Observer
 from streams.transport import Fetched, Partition
@@ -96,10 +96,10 @@ class Reader:
         retry_held: float,
         on_placed: Callable[[], None],
     ) -> None:
+        names = {topic: source.name for topic, source in sources.items()}
         self.parts: dict[Partition, Part] = {}
         self._keeper = keeper
-        self._admin = admin
-        self._group = group
+        self._beginnings = Beginnings(keeper, admin, group, threads, names, clock)
         self._threads = threads
         self._sources = sources
         self._observer = observer
@@ -109,6 +109,7 @@ class Reader:
         self._epochs = count(1)
         self._assignment = 0
         self._unplaced: set[Partition] = set()
+        self._kept_to: dict[Partition, Kept] = {}
         self._pending: deque[Fetched] = deque()
         self._records = 0
         self._bytes = 0
@@ -124,6 +125,8 @@ class Reader:
         """Take these partitions: void all else, and look up where to read them."""
         self.revoked()
         self._unplaced = set(partitions)
+        # Of what we had before and have again, nobody else has moved the position meanwhile.
+        self._kept_to = {tp: at for tp, at in self._kept_to.items() if tp in self._unplaced}
         if not self._unplaced:
             self._on_placed()
         self._to_place.set()
@@ -201,60 +204,31 @@ class Reader:
         """Read positions, have gaps kept, seek. Return whether it could be done."""
         assignment, wanted = self._assignment, set(self._unplaced)
         try:
-            places, found = await self._look_up(wanted)
+            looked = await self._beginnings.look_up(wanted, self._kept_to)
             if assignment != self._assignment:
                 return True
-            for gap in [at.gap for at in places.values() if at.gap is not None]:
-                log.error(
-                    "gap in %s-%d (%s): %d is stored, reading goes on at %d",
-                    *(gap.topic, gap.partition, gap.reason, gap.expected, gap.resume),
-                )
-                await self._threads.keeper(partial(self._keeper.gap, gap))
-            if found:
-                log.error(
-                    "the group has committed more than is stored, in %d partitions: the "
-                    "database is an older one; reading goes on from it",
-                    len(found),
-                )
-                await self._threads.keeper(partial(self._keeper.restored, found))
+            places = looked.places
+            await self._beginnings.keep(looked)
             if assignment == self._assignment:
                 await self._seek(places)
+                await self._publish(looked)
         except Exception as exc:  # noqa: BLE001 - a process loop: stall, never skip
             self._observer.retrying("positions", exc)
             return False
         return assignment != self._assignment or not wanted - set(places)
 
-    async def _look_up(self, wanted: set[Partition]) -> tuple[dict[Partition, Place], list[Ahead]]:
-        spans = await self._threads.admin(lambda: self._admin.spans(wanted))
-        # Before the positions: whoever had these partitions may still be keeping and publishing.
-        committed = await self._threads.admin(lambda: self._admin.committed(self._group))
-        stored = await self._threads.keeper(lambda: self._keeper.positions(wanted))
-        now = self.now()
-        places = {tp: place(*tp, stored.get(tp), span, now) for tp, span in spans.items()}
-        fresh = {tp: at for tp, at in places.items() if at.expected is None}
-        if fresh:
-            await self._threads.keeper(lambda: self._keeper.keep(self._beginnings(fresh, now)))
-        found = aheads(spans, stored, committed, now)
-        return places | {tp: at._replace(expected=at.offset) for tp, at in fresh.items()}, found
-
-    def _beginnings(self, fresh: Mapping[Partition, Place], now: Instant) -> list[Batch]:
-        """Return batches that keep where reading begins, so that no later gap goes unnoticed."""
-        return [
-            Batch(
-                source=self._sources[tp[0]].name,
-                topic=tp[0],
-                facts=(),
-                read_at=now,
-                move=Move(*tp, at.topic_id, None, at.offset),
-            )
-            for tp, at in sorted(fresh.items())
-        ]
+    async def _publish(self, looked: Looked) -> None:
+        """Publish at once what explains itself no longer: it is not to be found again."""
+        ours = {tp: part.at for tp, part in self.parts.items() if tp in looked.places}
+        if ours and (looked.gaps or looked.found):
+            await self.consumer.publish(ours, to_metadata(looked.written))
 
     async def _seek(self, places: Mapping[Partition, Place]) -> None:
         seeks = {}
         for tp, at in places.items():
             epoch = next(self._epochs)
-            self.parts[tp] = Part(epoch, at.topic_id, at.expected, at.offset, at.offset, log=at.log)
+            self.parts[tp] = Part(epoch, at.topic_id, at.offset, at.offset, at.offset, log=at.log)
+            self._kept_to[tp] = Kept(at.topic_id, at.offset)
             self._unplaced.discard(tp)
             seeks[tp] = (epoch, at.offset)
         gone = await self.consumer.place(seeks)
@@ -362,6 +336,7 @@ class Reader:
             part = self.parts.get(item.partition)
             if part is not None and part.epoch == item.epoch:
                 part.at = part.expected = item.end
+                self._kept_to[item.partition] = Kept(part.topic_id, item.end)
                 part.log = item.batch.log or part.log
 
     async def _keep_one_by_one(self, work: Sequence[Work], exc: Exception) -> None:

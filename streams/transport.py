@@ -4,7 +4,7 @@ Faust pays two asyncio tasks and an event per message, so one message here is ev
 fetch brought for one partition. What else differs from the aiokafka driver it is built on:
 
 - Nothing is fetched before the reader has said from which offset (``seek``): the group's own
-  committed offsets are for displays and are never read from.
+  committed offsets are for displays and checks, and are never read from.
 - Each fetch says where it began and where it ended. Aborted transactions and markers leave holes
   in the offsets and sometimes fetch nothing at all; the end is past them.
 - An offset that is out of range is told to the reader, who knows what that means; aiokafka would
@@ -172,10 +172,10 @@ class _Thread(driver.AIOKafkaConsumerThread):
         for partition in list(self._cursors) if partitions is None else partitions:
             self._cursors.pop(partition, None)
 
-    async def publish(self, offsets: Mapping[Partition, int]) -> None:
-        """Publish group offsets for displays; nothing depends on it, so failing is no error."""
+    async def publish(self, offsets: Mapping[Partition, int], metadata: str) -> None:
+        """Publish group offsets with *metadata*; failing is no error, it is done again."""
         at = {
-            aiokafka.TopicPartition(*tp): aiokafka.structs.OffsetAndMetadata(offset, "")
+            aiokafka.TopicPartition(*tp): aiokafka.structs.OffsetAndMetadata(offset, metadata)
             for tp, offset in offsets.items()
         }
         try:
@@ -331,9 +331,9 @@ class Consumer(driver.Consumer):
         """Stop fetching *partitions*, or all of them."""
         await self._thread.in_thread(self._thread.unplace(partitions))
 
-    async def publish(self, offsets: Mapping[Partition, int]) -> None:
-        """Publish group offsets for lag displays."""
-        await self._thread.in_thread(self._thread.publish(offsets))
+    async def publish(self, offsets: Mapping[Partition, int], metadata: str) -> None:
+        """Publish group offsets: for lag displays, and to notice a database that is put back."""
+        await self._thread.in_thread(self._thread.publish(offsets, metadata))
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Leave the positions to the reader, who was told of the assignment.

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from monitor.facts import Instant
-from monitor.intake import EndSeen, Keeper, TopicSeen
+from monitor.intake import EndSeen, Keeper, TopicSeen, Written
 from streams.admin import Admin
 from streams.neighbours import Threads
+from streams.placing import to_metadata
 from streams.reader import Reader, Source
 from streams.telling import Observer
 from streams.transport import Partition
@@ -67,7 +68,8 @@ class Watch:
         self._reader = reader
         self._reading = {topic.topic for topic in topics}
         self._told: list[TopicSeen] = []
-        self._published: dict[Partition, int] = {}
+        self._written = Written(0, 0)
+        self._published: tuple[dict[Partition, int], Written] | None = None
         self._stuck: dict[Partition, tuple[int, int]] = {}
 
     async def ends_forever(self) -> None:
@@ -79,15 +81,25 @@ class Watch:
         await self._every(self._pace.look_every, "tick", self._tick)
 
     async def publish_forever(
-        self, publish: Callable[[Mapping[Partition, int]], Awaitable[None]]
+        self, publish: Callable[[Mapping[Partition, int], str], Awaitable[None]]
     ) -> None:
-        """Publish group offsets when they have changed, for lag displays."""
+        """Publish group offsets when they, or what they say of the database, have changed.
+
+        For lag displays, and so that a database that is put back is noticed. One that holds less
+        than it did is placed again, which tells it, before anything is published from it.
+        """
 
         async def publish_once() -> None:
             at = {tp: part.at for tp, part in self._reader.parts.items()}
-            if at and at != self._published:
-                await publish(at)
-                self._published = at
+            if not at:
+                return
+            written = await self._threads.keeper(self._keeper.written)
+            before, self._written = self._written, written
+            if written.audit < before.audit or written.book < before.book:
+                self._lost(at)
+            elif (at, written) != self._published:
+                await publish(at, to_metadata(written))
+                self._published = (at, written)
 
         await self._every(self._pace.publish_offsets_every, "publishing offsets", publish_once)
 

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from monitor.facts import Fact, Instant, Terminated, Version
 from monitor.intake import (
@@ -24,6 +25,7 @@ from monitor.intake import (
     Reason,
     StoredPosition,
     TopicSeen,
+    Written,
 )
 from streams.records import Record, Undecodable
 
@@ -95,20 +97,34 @@ class SqliteKeeper:
         with self._transaction():
             self._db.executemany("INSERT INTO ends VALUES (?, ?, ?, ?)", seen)
 
-    def gap(self, gap: Gap) -> None:
+    def placed(
+        self,
+        *,
+        begun: Sequence[Batch] = (),
+        gaps: Sequence[Gap] = (),
+        found: Sequence[Ahead] = (),
+        committed: Mapping[tuple[str, int], int] = MappingProxyType({}),  # noqa: ARG002 - as the protocol
+    ) -> None:
         with self._transaction():
-            self._db.execute(
-                "INSERT INTO gaps VALUES (?, ?, ?, ?)",
-                (gap.topic, gap.partition, gap.reason, gap.resume),
-            )
-            self._db.execute(
-                "REPLACE INTO positions VALUES (?, ?, ?, ?)",
-                (gap.topic, gap.partition, gap.topic_id, gap.resume),
-            )
+            for batch in begun:
+                self._keep(batch)
+            for gap in gaps:
+                self._gap(gap)
+            marks = [one[:5] for one in found]
+            self._db.executemany("INSERT INTO restored VALUES (?, ?, ?, ?, ?)", marks)
 
-    def restored(self, found: Sequence[Ahead]) -> None:
-        with self._transaction():
-            self._db.executemany("INSERT INTO restored VALUES (?, ?, ?, ?, ?)", found)
+    def _gap(self, gap: Gap) -> None:
+        self._db.execute(
+            "INSERT INTO gaps VALUES (?, ?, ?, ?)",
+            (gap.topic, gap.partition, gap.reason, gap.resume),
+        )
+        self._db.execute(
+            "REPLACE INTO positions VALUES (?, ?, ?, ?)",
+            (gap.topic, gap.partition, gap.topic_id, gap.resume),
+        )
+
+    def written(self) -> Written:
+        return Written(0, self._db.execute("SELECT count(*) FROM applied").fetchone()[0])
 
     def tick(self, now: Instant) -> None:
         """Nothing is due here."""

@@ -1,15 +1,23 @@
-"""The command with which a person accepts a number: accept."""
+"""Decisions of a person: a number is accepted, an unfinished file is abandoned."""
 
 from __future__ import annotations
 
 import click
 from rich.console import Console
 
-from deploy.cli.common import config_option, fail, json_option, monitor_of, print_json
+from deploy.cli.common import (
+    config_option,
+    fail,
+    json_option,
+    monitor_of,
+    print_json,
+    rfc3339,
+)
 from deploy.cli.shapes import unverified_json
 from deploy.cli.telling import tell_doubts
 from deploy.wiring import clock, sources_of
 from monitor.store.accepting import Acceptance, accept
+from monitor.store.files import NothingUnfinished, abandon
 from monitor.trust import Doubt, NotAcceptable
 
 _LONGEST = 1_000
@@ -35,6 +43,9 @@ def _said(context: click.Context, option: click.Parameter, text: str) -> str:
 @click.option("--topic", help="Of this topic only. Default: every topic with this reason.")
 @click.option("--by", required=True, callback=_said, help="Who compared it with its source.")
 @click.option("--because", required=True, callback=_said, help="What was compared and found.")
+@click.option(
+    "--unread", is_flag=True, help="Also if the topic was not read to its end since: it is gone."
+)
 def accept_command(
     config: str | None,
     *,
@@ -44,6 +55,7 @@ def accept_command(
     topic: str | None,
     by: str,
     because: str,
+    unread: bool,
 ) -> None:
     """Take an unverified mark away after a person has compared the number with its source.
 
@@ -51,7 +63,12 @@ def accept_command(
     """
     monitor = monitor_of(config)
     said = Acceptance(
-        processor=processor, reason=Doubt(reason), topic=topic, by=by, because=because
+        processor=processor,
+        reason=Doubt(reason),
+        topic=topic,
+        by=by,
+        because=because,
+        unread=unread,
     )
     try:
         done = accept(monitor.engine, said, sources_of(monitor.settings), clock())
@@ -77,4 +94,33 @@ def accept_command(
         tell_doubts(Console(), [(done.processor, done.left)])
 
 
-COMMANDS = (accept_command,)
+@click.command("abandon")
+@config_option
+@json_option
+@click.option("--source", help="Only files that were read as this. Default: all.")
+@click.option("--by", required=True, callback=_said, help="Who decides it.")
+@click.option("--because", required=True, callback=_said, help="Why they are not applied again.")
+def abandon_command(
+    config: str | None, *, as_json: bool, source: str | None, by: str, because: str
+) -> None:
+    """Drop files whose apply did not end: what was read of them counts as it is.
+
+    Reaches are confirmed again. Who and why is written into the audit log.
+    """
+    monitor = monitor_of(config)
+    try:
+        dropped = abandon(monitor.engine, source, by=by, because=because, now=clock())
+    except NothingUnfinished as exc:
+        fail(str(exc))
+        return
+    if as_json:
+        files = [
+            {"source": one.source, "file": one.name, "since": rfc3339(one.since)} for one in dropped
+        ]
+        print_json({"abandoned": files})
+        return
+    for one in dropped:
+        click.echo(f"abandoned: {one.name} ({one.source}), unfinished since {rfc3339(one.since)}")
+
+
+COMMANDS = (accept_command, abandon_command)

@@ -26,6 +26,7 @@ from monitor.store.engine import (
     DatabaseUnreachable,
     answering,
 )
+from monitor.store.files import TakenOver
 from monitor.store.names import NamespaceChanged
 from streams.adapters import checks
 from streams.connection import KafkaUnreachable
@@ -47,6 +48,7 @@ EXPECTED = (
     KafkaUnreachable,
     NamespaceChanged,
     NoSecret,
+    TakenOver,
     TooManyWorkers,
     WentBack,
     WrongDatabase,

@@ -107,6 +107,13 @@ def apply_command(
         click.echo(
             f"facetally: nothing in these files was a fact: is --source {source} right?", err=True
         )
+    if applied.unfinished:
+        named = ", ".join(applied.unfinished[:9])
+        click.echo(
+            f"facetally: no reach is confirmed: unfinished are {named}; "
+            "wait for their apply or apply them again (see 'facetally abandon --help')",
+            err=True,
+        )
     if applied.too_many_rejects:
         fail("more records were rejected than reject_limit allows: is --source right?", WRONG)
 

@@ -253,10 +253,16 @@ def _what(told: Told) -> str:
 @config_option
 @json_option
 def verify_command(config: str | None, *, as_json: bool) -> None:
-    """Check the registers against the book, the numbers, the audit chain and the positions."""
+    """Check the registers against the book, the numbers, the audit chain and the positions.
+
+    An unverified number is shown as such; it is nothing wrong in the database.
+    """
     monitor = monitor_of(config)
     with reading(monitor.engine) as connection:
         found = verify(connection, monitor.settings.marks)
+        names = Names.load(connection)
+        trust = Trust(connection, names, sources_of(monitor.settings), clock())
+        against = {one: trust.against(one) for one in sorted(names.processor_ids)}
     holds = all(finding.holds for finding in found)
     if as_json:
         print_json(
@@ -265,11 +271,15 @@ def verify_command(config: str | None, *, as_json: bool) -> None:
                 "checks": [
                     {"check": one.check, "holds": one.holds, "detail": one.detail} for one in found
                 ],
+                "processors": [
+                    {"processor": one} | unverified_json(whys) for one, whys in against.items()
+                ],
             }
         )
     else:
         for one in found:
             click.echo(f"{'ok   ' if one.holds else 'WRONG'} {one.check}: {one.detail}")
+        tell_doubts(Console(), against.items())
     sys.exit(0 if holds else WRONG)
 
 

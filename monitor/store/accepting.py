@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from monitor.facts import Instant
 from monitor.ledger import Stock
 from monitor.notices import Kind, Notice, Severity, key_of
-from monitor.store import audit, owing, stock, trust
+from monitor.store import audit, owing, positions, stock, trust
 from monitor.store.locks import lock_processors
 from monitor.store.names import Names
 from monitor.trust import Doubt, NotAcceptable, Sources, Why, check_acceptable, in_body
@@ -17,13 +18,17 @@ from monitor.trust import Doubt, NotAcceptable, Sources, Why, check_acceptable, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
-    """What a person says: *topic* None is every topic with this reason."""
+    """What a person says: *topic* None is every topic with this reason.
+
+    *unread* is said of a topic that cannot be read to its end any more.
+    """
 
     processor: str
     reason: Doubt
     topic: str | None
     by: str
     because: str
+    unread: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +40,20 @@ class Accepted:
     research: int
     taken: tuple[Why, ...]
     left: tuple[Why, ...]
+
+
+def _check_read(connection: Connection, whys: Iterable[Why]) -> None:
+    """Raise NotAcceptable unless all has been read that there was: the number still changes."""
+    waiting = [
+        f"{why.topic}/{partition}"
+        for why in whys
+        for partition in positions.unread(connection, why.topic, why.since)
+    ]
+    if waiting:
+        raise NotAcceptable(
+            f"not yet: {', '.join(waiting)} has not been read to its end since; let the worker "
+            "read on and compare then, or say --unread if the topic is gone for good"
+        )
 
 
 def accept(engine: Engine, said: Acceptance, sources: Sources, now: Instant) -> Accepted:
@@ -56,6 +75,8 @@ def accept(engine: Engine, said: Acceptance, sources: Sources, now: Instant) -> 
             raise NotAcceptable(
                 f"the number of {said.processor!r} is not unverified for {said.reason.value}{where}"
             )
+        if not said.unread:
+            _check_read(connection, taken)
         for why in taken:
             trust.accept(connection, number, why, now)
         counted = stock.read(connection, names).get(said.processor, Stock())
@@ -71,6 +92,7 @@ def accept(engine: Engine, said: Acceptance, sources: Sources, now: Instant) -> 
             "topic": ", ".join(why.topic for why in taken),
             "by": said.by,
             "because": said.because,
+            "unread": said.unread,
             "individuals": done.individuals,
             "research_individuals": done.research,
             **in_body(done.left),

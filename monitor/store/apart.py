@@ -5,20 +5,23 @@ else the interpreter does, and batches would take three times as long meanwhile 
 ``docs/decisions/0006-sweeping-in-parts.md``). Its memory goes back to the system, too.
 
 The request comes in as a line on standard input, which holds the database's URL and is therefore
-neither an argument nor the environment; the answer goes out as a line on standard output. The
-process ends as soon as its parent does: then standard input ends.
+neither an argument nor the environment; the answer goes out as a line on standard output, and a
+full stop each second before it. The process ends as soon as its parent does: then standard input
+ends. The parent ends it when it says nothing for a minute, or takes far longer than it should.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import selectors
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 
 from sqlalchemy import Engine
 
@@ -31,14 +34,35 @@ from monitor.store.sweeping import Swept, divide
 
 _ROOT = str(Path(__file__).parents[2])  # where the package is, in whatever folder we run
 _NICE = 5  # batches come first
+_AT_ONCE = 65536
+_BEAT = b"."
+SILENCE = 60.0  # seconds
+SHORTEST_LIMIT, _LIMIT_PER_FACT = 300.0, 0.001  # seconds: thirty times the 30 us of decision 0006
 
 
 class SweepFailed(RuntimeError):
     """The process that swept ended without an answer; what it said is in our standard error."""
 
 
-def sweep_apart(engine: Engine, marks: Marks, processor: str, thresholds: Sequence[int]) -> Swept:
-    """Do as ``sweep`` does for one processor, in another process and a view of its own."""
+def limit_for(facts: int) -> float:
+    """Return after how many seconds a sweep of so many facts has hung."""
+    return SHORTEST_LIMIT + _LIMIT_PER_FACT * facts
+
+
+def sweep_apart(
+    engine: Engine,
+    marks: Marks,
+    processor: str,
+    thresholds: Sequence[int],
+    *,
+    longest: float = SHORTEST_LIMIT,
+    silence: float = SILENCE,
+) -> Swept:
+    """Do as ``sweep`` does for one processor, in another process and a view of its own.
+
+    Raises SweepFailed if that ends without an answer, says nothing for *silence* seconds, or has
+    none after *longest* (``limit_for``).
+    """
     request = {
         "url": engine.url.render_as_string(hide_password=False),
         "research": [
@@ -47,27 +71,42 @@ def sweep_apart(engine: Engine, marks: Marks, processor: str, thresholds: Sequen
         "processor": processor,
         "thresholds": list(thresholds),
     }
-    paths = [_ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [_ROOT, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     with subprocess.Popen(  # noqa: S603 - this very module, in our own interpreter
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-P", "-m", __name__],  # -P: not a module of the folder we are in
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         start_new_session=True,  # a Ctrl-C is for the parent, and its end is ours
-        text=True,
+        bufsize=0,
     ) as process:
         assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101 - pipes
         try:
-            process.stdin.write(json.dumps(request) + "\n")
-            process.stdin.flush()
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            said = _heard(process.stdout, silence, longest)
         except BrokenPipeError:
-            answer = ""
-        else:
-            answer = process.stdout.readline()
-        process.kill()
-    if not answer.endswith("\n"):
+            said = b""
+        finally:
+            process.kill()
+    if not said.endswith(b"\n"):
         raise SweepFailed(f"the look back on {processor} was broken off")
-    return _unpacked(json.loads(answer))
+    return _unpacked(json.loads(said.lstrip(_BEAT)))
+
+
+def _heard(output: IO[bytes], silence: float, longest: float) -> bytes:
+    """Return what the process says until the end of a line, or as far as it gets."""
+    said = b""
+    until = time.monotonic() + longest
+    with selectors.DefaultSelector() as selector:
+        selector.register(output, selectors.EVENT_READ)
+        while not said.endswith(b"\n") and (left := until - time.monotonic()) > 0:
+            if not selector.select(min(silence, left)):
+                break
+            heard = output.read(_AT_ONCE)
+            if not heard:
+                break
+            said += heard
+    return said
 
 
 def _unpacked(answer: dict[str, Any]) -> Swept:
@@ -105,6 +144,12 @@ def answer(requests: TextIO) -> str:
         return json.dumps(_packed(divided.fold()[request["processor"]])) + "\n"
 
 
+def _beat(done: threading.Event) -> None:
+    """Say each second that we live, until *done*; who is stopped or stuck does not."""
+    while not done.wait(1):
+        os.write(sys.stdout.fileno(), _BEAT)
+
+
 def _end_with_parent(requests: TextIO) -> None:
     requests.read()
     os._exit(1)
@@ -112,5 +157,11 @@ def _end_with_parent(requests: TextIO) -> None:
 
 if __name__ == "__main__":
     os.nice(_NICE)
-    sys.stdout.write(answer(sys.stdin))
+    done = threading.Event()
+    beating = threading.Thread(target=_beat, args=(done,), daemon=True)
+    beating.start()
+    found = answer(sys.stdin)
+    done.set()
+    beating.join()  # nothing comes into the middle of the line, or after it
+    sys.stdout.write(found)
     sys.stdout.flush()

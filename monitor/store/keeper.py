@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from types import MappingProxyType
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine, func, select
 
 from monitor.facts import Instant
 from monitor.intake import (
@@ -18,17 +19,18 @@ from monitor.intake import (
     StoredPosition,
     TooManyRejects,
     TopicSeen,
+    Written,
 )
 from monitor.notices import Kind, Notice, Severity, key_of
-from monitor.store import owing, positions, restoring, schema, silence, trust
+from monitor.store import audit, files, owing, positions, restoring, schema, silence
 from monitor.store.engine import reading
 from monitor.store.keeping import Keeping, Policy, learn_names
-from monitor.store.locks import applying
 from monitor.store.looking import UNCONFIRMED_AFTER, Looking
 from monitor.store.marking import apply_marks
 from monitor.store.names import Registry, UnknownNumber
-from monitor.store.pacing import Paced
-from monitor.trust import Doubt, Why, in_body
+from monitor.store.pacing import Backoff, Paced
+
+log = logging.getLogger(__name__)
 
 _RELOADS = 9  # names are learned all the time, but a number that stays unknown is an error
 
@@ -57,6 +59,8 @@ class SqlKeeper:
         self._feeding, self._clock = feeding, clock
         self._looking = Looking(engine, policy, feeding, unconfirmed_after, clock, apart=background)
         self._paced = Paced(background=background)
+        self._backoff: Backoff[str] = Backoff()
+        self._run: files.Run | None = None
         self._hush = silence.Hush(policy.sources.silent_after)
         apply_marks(engine, self._registry, policy, now)
 
@@ -65,6 +69,7 @@ class SqlKeeper:
         learn_names(self._registry, batches)
         try:
             self._knowing_all(lambda: self._keep(batches))
+            self._begun(batches)
         except TooManyRejects as stopped:
             self._page(Kind.PARTITION_STOPPED, str(stopped), batches)
             raise
@@ -74,6 +79,8 @@ class SqlKeeper:
 
     def _keep(self, batches: Sequence[Batch], settled: Iterable[Coordinates] = ()) -> None:
         with self._engine.begin() as connection:
+            if self._run is not None and (self._run.begun or _some(batches)):
+                files.hold(connection, self._run, self._now_of(batches))
             if batches:
                 Keeping(connection, self._registry.names, self._policy).keep(batches)
             table = schema.rejects.c
@@ -124,38 +131,40 @@ class SqlKeeper:
         with self._engine.begin() as connection:
             positions.note_ends(connection, seen)
 
-    def gap(self, gap: Gap) -> None:
-        """Go on from ``gap.resume``; whoever the topic ever fed is unverified from now on."""
-        with self._engine.begin() as connection:
-            positions.apply_gap(connection, gap)
-            why = Why(reason=Doubt(f"gap.{gap.reason.value}"), topic=gap.topic, since=gap.seen_at)
-            body: dict[str, str | int | bool | None] = {
-                "partition": f"{gap.topic}/{gap.partition}",
-                "reason": gap.reason.value,
-                "expected": gap.expected,
-                "resume": gap.resume,
-                **in_body([why]),
-            }
-            notice = Notice(
-                key=key_of(
-                    Kind.GAP, gap.topic, str(gap.partition), gap.topic_id, str(gap.expected)
-                ),
-                kind=Kind.GAP,
-                severity=Severity.PAGE,
-                created_at=gap.seen_at,
-                body=body,
-            )
-            trust.mark(connection, _fed_by(connection, gap.topic), why.reason, gap.topic, why.since)
-            owing.note(connection, notice, "gap")
+    def placed(
+        self,
+        *,
+        begun: Sequence[Batch] = (),
+        gaps: Sequence[Gap] = (),
+        found: Sequence[Ahead] = (),
+        committed: Mapping[tuple[str, int], int] = MappingProxyType({}),
+    ) -> None:
+        """Keep where reading begins and all that this means, in one transaction.
 
-    def restored(self, found: Sequence[Ahead]) -> None:
-        """Mark everybody unverified and page: Kafka's group was further than this database is.
-
-        Positions stay: reading on from them is right. Workers that notice it of one database
-        within ten minutes page once, and each writes what it saw into the audit log.
+        Whoever the topic of a gap feeds is unverified from now on, and everybody is if this
+        database is older than what was read with it. Workers that notice that within ten minutes
+        page once, and each writes what it saw into the audit log.
         """
+        self._knowing_all(lambda: self._place(begun, gaps, found, committed))
+
+    def _place(
+        self,
+        begun: Sequence[Batch],
+        gaps: Sequence[Gap],
+        found: Sequence[Ahead],
+        committed: Mapping[tuple[str, int], int],
+    ) -> None:
         with self._engine.begin() as connection:
-            restoring.note(connection, found)
+            if begun:
+                Keeping(connection, self._registry.names, self._policy).keep(begun)
+            restoring.note(connection, gaps, found, committed)
+
+    def written(self) -> Written:
+        """Return how much has been written into the database, up to now."""
+        with reading(self._engine) as connection:
+            seq, _ = audit.head(connection)
+            newest = connection.scalar(select(func.max(schema.book.c.id)))
+        return Written(seq, newest or 0)
 
     def tick(self, now: Instant) -> None:
         """Look back where that is due (resting between), and confirm what can be confirmed."""
@@ -165,21 +174,45 @@ class SqlKeeper:
         if self._hush.may_look(now):
             self._hush.tell(self._engine, now)
         names = self._registry.names
-        if self._paced.may_run():
-            due = self._looking.due(names)
-            if due:
-                self._paced.run(lambda: self._look_back(due, now))
+        due = self._looking.due(names)
+        self._looking.note_overdue(names, due, now)
+        self._looking.note_unfinished(now)
+        ready = [processor for processor in due if self._backoff.may_try(processor)]
+        if ready and self._paced.may_run():
+            self._paced.run(lambda: self._look_back(ready, now))
         self._looking.confirm(names, now)
+        self._paced.raise_error()  # last: what one look back meets with holds up no other work
 
     def _look_back(self, due: Iterable[str], now: Instant) -> None:
+        """Look back on all of *due*, then raise the first error that one of them met with."""
+        errors = []
         for processor in due:
-            self._looking.recount(self._registry.names, processor, now)
+            try:
+                self._looking.recount(self._registry.names, processor, now)
+            except Exception as exc:  # noqa: BLE001 - raised below, when the others had their turn
+                pause = self._backoff.failed(processor)
+                what = type(exc).__name__  # its text may be that of a statement
+                log.warning("looking back on %s failed (%s): again in %g s", processor, what, pause)
+                errors.append(exc)
+            else:
+                self._backoff.succeeded(processor)
+        if errors:
+            raise errors[0]
+
+    def begin_files(self, run: files.Run) -> None:
+        """Begin to keep facts of the files of *run*: no reach is confirmed until ``finish``.
+
+        Whoever dies before leaves that so, for all processes. ``keep`` and ``finish`` raise
+        TakenOver once another run of the same file has begun.
+        """
+        self._run = run
 
     def finish(self, now: Instant, *, confirm: bool = True) -> None:
         """Recount all that is due and confirm what was reached: every record has been read.
 
         Only a processor whose topics are read from Kafka, too, waits for their partitions.
-        Without *confirm* (not every record could be read) nothing is confirmed.
+        Without *confirm* (not every record could be read) nothing is confirmed, and files that
+        were begun stay unfinished.
         """
         self._knowing_all(lambda: self._finish(now, confirm=confirm))
 
@@ -189,18 +222,34 @@ class SqlKeeper:
         while due := looking.due(names):
             for processor in due:
                 looking.recount(names, processor, now, wait=True)
-        if confirm:
-            looking.confirm(names, now)
+                self._beat(now)
+        if not confirm:
+            return
+        if self._run is not None:
+            with self._engine.begin() as connection:
+                files.end(connection, self._run)
+            self._run = None
+        looking.confirm(names, now)
+
+    def _begun(self, batches: Sequence[Batch]) -> None:
+        if self._run is not None and _some(batches):
+            self._run.begun = True  # only now is the row there for good
+
+    def _beat(self, now: Instant) -> None:
+        if self._run is not None and self._run.begun:
+            with self._engine.begin() as connection:
+                files.hold(connection, self._run, now if self._clock is None else self._clock())
+
+    def _now_of(self, batches: Sequence[Batch]) -> Instant:
+        if self._clock is not None:
+            return self._clock()
+        return max((batch.read_at for batch in batches), default=0)
 
     def _feeding_from_kafka(self, processor: str) -> Iterable[str]:
         topics = list(self._feeding(processor))
         with reading(self._engine) as connection:
             read = any(positions.is_read(connection, topic) for topic in topics)
         return topics if read else ()
-
-    def applying(self) -> AbstractContextManager[None]:
-        """Return a context within which no reach is confirmed, by nobody, until ``finish``."""
-        return applying(self._engine)
 
     def _knowing_all(self, work: Callable[[], None]) -> None:
         """Do *work*, with the names that other workers have given numbers to meanwhile."""
@@ -212,7 +261,5 @@ class SqlKeeper:
         return work()
 
 
-def _fed_by(connection: Connection, topic: str) -> list[int]:
-    feeds = schema.feeds
-    query = feeds.select().where(feeds.c.topic == topic).order_by(feeds.c.processor_id)
-    return [row.processor_id for row in connection.execute(query)]
+def _some(batches: Iterable[Batch]) -> bool:
+    return any(batch.facts for batch in batches)

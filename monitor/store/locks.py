@@ -10,9 +10,11 @@ happen outside (``docs/decisions/0003-one-writer-per-processor.md``). SQLite has
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from monitor.store.engine import is_sqlite, may_idle
 
@@ -20,11 +22,9 @@ _STORES = 0x66740001
 _PROCESSORS = 0x66740002
 _AUDIT = 0x66740003
 _SIGNS = 0x66740004
-_APPLYING = 0x66740006
-_CONFIRMING = 0x66740007
 _LOOKING = 0x66740005
 
-_LONGEST_LOOK = 3600  # seconds; after that somebody else may look back
+LEASE_SECONDS = 15  # who looks back and is frozen for longer holds up nobody else
 
 
 def lock_stores(connection: Connection, store_ids: Iterable[int]) -> None:
@@ -51,54 +51,45 @@ def lock_audit(connection: Connection) -> None:
 def looking_back(engine: Engine, processor_id: int, *, wait: bool) -> Iterator[bool]:
     """Yield whether we are the one who looks back on this processor; with *wait*, be that one.
 
-    Two look backs at once would each take what came in during the other for their own. Held by a
-    transaction that does nothing else, so that nobody who writes waits for it.
+    So that two do not work on the same thing; that they do no harm if they do is seen to by
+    ``overdue.is_ours``. Held by a transaction that does nothing else, so that nobody who writes
+    waits for it, and renewed all the time: who is frozen loses it after ``LEASE_SECONDS``.
     """
     if is_sqlite(engine):
         yield True
         return
-    with engine.begin() as connection:
-        may_idle(connection, _LONGEST_LOOK)
+    connection = engine.connect()
+    try:
+        may_idle(connection, LEASE_SECONDS)
         which = (_LOOKING, processor_id)
         if wait:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", which)
-            yield True
-            return
         mine = connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(%s, %s)", which)
-        yield bool(mine.scalar())
+        ours = bool(mine.scalar())
+        with _renewed(connection):
+            yield ours
+    finally:
+        with suppress(DBAPIError):  # the lease was lost meanwhile
+            connection.close()
 
 
 @contextmanager
-def applying(engine: Engine) -> Iterator[None]:
-    """Say, as long as the context lasts, that files are being applied: see ``is_applying``."""
-    if is_sqlite(engine):
-        yield  # no worker runs beside it
-        return
-    with engine.connect() as connection:
-        key = (_APPLYING, 0)
-        connection.exec_driver_sql("SELECT pg_advisory_lock_shared(%s, %s)", key)
-        connection.commit()
-        try:
-            yield
-        finally:
-            connection.exec_driver_sql("SELECT pg_advisory_unlock_shared(%s, %s)", key)
-            connection.commit()
+def _renewed(connection: Connection) -> Iterator[None]:
+    """Use *connection* every few seconds from a thread of its own, by nobody else, meanwhile."""
+    done = Event()
 
+    def renew() -> None:
+        with suppress(DBAPIError):  # lost: others may begin, and we notice at the end
+            while not done.wait(LEASE_SECONDS / 5):
+                connection.exec_driver_sql("SELECT 1")
 
-def lock_confirming(connection: Connection) -> None:
-    """Wait for others who confirm: ``is_applying`` cannot tell them from who applies."""
-    _lock(connection, _CONFIRMING, [0])
-
-
-def is_applying(connection: Connection) -> bool:
-    """Tell whether somebody applies files; if not, nobody begins before this transaction ends.
-
-    What a file says in its middle is no number that ever was, so no reach is confirmed by it.
-    """
-    if is_sqlite(connection):
-        return False
-    row = connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(%s, %s)", (_APPLYING, 0))
-    return not row.scalar()
+    thread = Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def _lock(connection: Connection, space: int, ids: Iterable[int]) -> None:

@@ -16,11 +16,11 @@ from monitor.facts import Instant
 from monitor.history import Point
 from monitor.notices import Kind, Notice, Severity, key_of
 from monitor.rules import rule_for_trigger, stock_rules
-from monitor.store import book, owing, positions, snapshots, watches
-from monitor.store.apart import sweep_apart
+from monitor.store import book, files, overdue, owing, positions, snapshots, watches
+from monitor.store.apart import limit_for, sweep_apart
 from monitor.store.engine import reading
 from monitor.store.keeping import Policy
-from monitor.store.locks import is_applying, lock_confirming, lock_processors, looking_back
+from monitor.store.locks import lock_processors, looking_back
 from monitor.store.names import Names
 from monitor.store.sweeping import Swept, divide
 from monitor.store.trust import Trust, topics_of
@@ -60,6 +60,15 @@ class Looking:
         with reading(self._engine) as connection:
             return watches.recounts_due(connection, names)
 
+    def note_overdue(self, names: Names, due: Iterable[str], now: Instant) -> None:
+        """Note since when recounts of *due* are, and page those that are for too long."""
+        after, sources = self._unconfirmed_after, self._policy.sources
+        overdue.note(self._engine, names, due, now, after=after, sources=sources)
+
+    def note_unfinished(self, now: Instant) -> None:
+        """Page for files that nobody has gone on with for too long."""
+        files.tell(self._engine, now, self._unconfirmed_after)
+
     # -- recount ---------------------------------------------------------------------------
 
     def recount(self, names: Names, processor: str, now: Instant, *, wait: bool = False) -> bool:
@@ -71,13 +80,16 @@ class Looking:
             return ours and self._look_back(names, processor, now)
 
     def _look_back(self, names: Names, processor: str, now: Instant) -> bool:
-        if not self._begin(names, processor):
+        look = self._begin(names, processor)
+        if look is None:
             return True
         thresholds = [rule.reached_at for rule in self._rules]
         marks = self._policy.marks
-        if self._apart and self._is_large():
-            swept = sweep_apart(self._engine, marks, processor, thresholds)
-            return self._finish(names, processor, swept, self._seen(now))
+        size = self._size_bound() if self._apart else 0
+        if size > APART_FROM:
+            longest = limit_for(size)
+            swept = sweep_apart(self._engine, marks, processor, thresholds, longest=longest)
+            return self._finish(names, processor, look, swept, self._seen(now))
         with reading(self._engine) as connection:
             fresh = Names.load(connection)
             # What this view of the book shows was seen now, not when the first of several
@@ -86,28 +98,33 @@ class Looking:
             wanted = {processor: [(n, None) for n in thresholds]}
             divided = divide(connection, fresh, wanted, marks.research)
         with divided:
-            return self._finish(names, processor, divided.fold()[processor], seen)
+            return self._finish(names, processor, look, divided.fold()[processor], seen)
 
     def _seen(self, now: Instant) -> Instant:
         return now if self._clock is None else max(now, self._clock())
 
-    def _is_large(self) -> bool:
+    def _size_bound(self) -> int:
         with reading(self._engine) as connection:
-            return book.size_bound(connection) > APART_FROM
+            return book.size_bound(connection)
 
-    def _begin(self, names: Names, processor: str) -> bool:
+    def _begin(self, names: Names, processor: str) -> str | None:
+        """Return the token of the look back, or None if nothing is due."""
+        number = names.processor_ids[processor]
         with self._engine.begin() as connection:
-            lock_processors(connection, [names.processor_ids[processor]])
+            lock_processors(connection, [number])
             held = Watches(connection, names, self._rules, [processor])
             if not held.watch[processor].recount_due:
-                return False
+                return None
             held.since[processor] = Since()
             held.save()
-        return True
+            return overdue.begin(connection, number)
 
-    def _finish(self, names: Names, processor: str, swept: Swept, now: Instant) -> bool:
+    def _finish(self, names: Names, processor: str, look: str, swept: Swept, now: Instant) -> bool:
+        number = names.processor_ids[processor]
         with self._engine.begin() as connection:
-            lock_processors(connection, [names.processor_ids[processor]])
+            lock_processors(connection, [number])
+            if not overdue.is_ours(connection, number, look):
+                return False  # we were taken for dead: ``Since`` is that of another look back
             held = Watches(connection, names, self._rules, [processor])
             since = held.since[processor]
             stands = True
@@ -124,6 +141,8 @@ class Looking:
                 watch, peak=swept.peak + since.raising, recount_due=not stands
             )
             held.save()
+            if stands:
+                overdue.settled(connection, number)
         return stands
 
     def _settled(
@@ -195,19 +214,17 @@ class Looking:
     def confirm(self, names: Names, now: Instant) -> None:
         """Confirm every pending reach that all its partitions have passed; page the others late.
 
-        While files are being applied nothing is confirmed (``locks.applying``).
+        While files are being applied, or were not read to their ends, nothing is confirmed.
         """
         with reading(self._engine) as connection:
             waiting = watches.pending(connection, names)
         for processor in waiting:
             with self._engine.begin() as connection:
-                lock_confirming(connection)
-                if self._feeding is not None and is_applying(connection):
-                    return
                 lock_processors(connection, [names.processor_ids[processor]])
                 held = Watches(connection, names, self._rules, [processor])
-                # Before a recount that is due nothing is certain, but it may take long, too.
-                due = held.watch[processor].recount_due
+                # Before a recount that is due nothing is certain, but it may take long, too. That
+                # a file is in work is asked under the lock, which waits for what it brought.
+                due = held.watch[processor].recount_due or files.any_in_work(connection)
                 look_at = self._page_if_late if due else self._look_at
                 for rule_id, reach in held.reaches[processor].items():
                     if reach.pending:

@@ -43,7 +43,7 @@ def _reasons(
     elif topic is not None and row.partition >= topic.partitions:
         yield "no such partition in the topic"
     last = rejects.get((row.topic, row.partition), -1)
-    if last >= max(row.next_offset, row.excused or 0):
+    if last >= max(row.next_offset, row.passed or 0):
         yield f"the record at {last} is set aside as read"
     if (row.log_version is None) != (row.log_at is None):
         yield "half a log position"

@@ -10,7 +10,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.facts import Instant
 from monitor.intake import (
-    Ahead,
     Batch,
     EndSeen,
     Gap,
@@ -42,6 +41,7 @@ def read(
             row.next_offset,
             _log_point(row.log_version, row.log_at),
             row.excused or 0,
+            row.passed or 0,
         )
         for row in rows
         if (row.topic, row.partition) in wanted
@@ -80,9 +80,9 @@ def advance(connection: Connection, batch: Batch, limit: RejectLimit) -> None:
         "log_version": pack_version(log.version) if log else None,
         "log_at": log.at if log else None,
         "recent": json.dumps(recent),
-        # Whatever a record says, it is a sign of life; a source that never sent one is silent
-        # from when we began to read.
-        "read_at": batch.read_at if held is None or batch.records else held.read_at,
+        "read_at": _last_sign(held.read_at if held else None, batch),
+        "excused": _still_ahead(held.excused, move.next_offset) if held else None,
+        "passed": _still_ahead(held.passed, move.next_offset) if held else None,
     }
     if held is None:
         _insert(connection, row, f"{move.topic}/{move.partition}")
@@ -90,6 +90,24 @@ def advance(connection: Connection, batch: Batch, limit: RejectLimit) -> None:
         guarded = update(_table).where(*key, _columns.next_offset == move.expected).values(row)
         if connection.execute(guarded).rowcount != 1:
             raise PositionMoved(f"{move.topic}/{move.partition}")
+
+
+def _last_sign(known: Instant | None, batch: Batch) -> Instant:
+    """Return when the source last gave a sign of life: whatever a record says, it is one.
+
+    A source that never sent one is silent from when we began to read; a record that was sent long
+    ago says nothing of now, however often it is read.
+    """
+    if known is None:
+        return batch.read_at
+    if not batch.records:
+        return known
+    sent_at = batch.read_at if batch.sent_at is None else min(batch.sent_at, batch.read_at)
+    return max(known, sent_at)
+
+
+def _still_ahead(mark: int | None, next_offset: int) -> int | None:
+    return mark if mark is not None and mark > next_offset else None
 
 
 def _insert(connection: Connection, row: Mapping[str, object], where: str) -> None:
@@ -133,11 +151,17 @@ def note_ends(connection: Connection, seen: Sequence[EndSeen]) -> None:
 def apply_gap(connection: Connection, gap: Gap) -> None:
     """Set the position to where reading goes on; what was passed or at an end no longer holds.
 
-    The group may have committed the old position: that it is ahead of the new one is no news.
+    Raises PositionMoved if it is not where the gap was found.
     """
     key = (_columns.topic == gap.topic, _columns.partition == gap.partition)
+    here = (*key, _columns.next_offset == gap.expected)
+    held = connection.execute(select(_table).where(*here).with_for_update()).first()
+    if held is None:
+        raise PositionMoved(f"{gap.topic}/{gap.partition}")
+    passed = max(gap.expected, held.passed or 0) if held.topic_id == gap.topic_id else None
     fresh = {
-        "excused": gap.expected,
+        "excused": None,
+        "passed": passed,
         "topic_id": gap.topic_id,
         "next_offset": gap.resume,
         "instant": None,
@@ -152,10 +176,29 @@ def apply_gap(connection: Connection, gap: Gap) -> None:
     )
 
 
-def excuse(connection: Connection, ahead: Ahead) -> None:
-    """Remember that the group's offset was ahead of a stored position, so that it is told once."""
-    key = (_columns.topic == ahead.topic, _columns.partition == ahead.partition)
-    connection.execute(update(_table).where(*key).values(excused=ahead.committed))
+def excuse(connection: Connection, topic: str, partition: int, committed: int | None) -> None:
+    """Remember what the group had committed when that was explained, so that it is told once.
+
+    Just this offset: another one beyond the position is news.
+    """
+    key = (_columns.topic == topic, _columns.partition == partition)
+    connection.execute(update(_table).where(*key).values(excused=committed))
+
+
+def unread(connection: Connection, topic: str, since: Instant) -> list[int]:
+    """Return the partitions of *topic* that were not at their ends after *since*.
+
+    There are none where the topic has never been read from Kafka.
+    """
+    read_ones = set(connection.scalars(select(_columns.partition).where(_columns.topic == topic)))
+    if not read_ones:
+        return []
+    number = connection.scalar(
+        select(schema.topics.c.partitions).where(schema.topics.c.topic == topic)
+    )
+    ends = schema.ends.c
+    at_end = select(ends.partition).where(ends.topic == topic, ends.looked_at > since)
+    return sorted((read_ones | set(range(number or 0))) - set(connection.scalars(at_end)))
 
 
 def is_read(connection: Connection, topic: str) -> bool:

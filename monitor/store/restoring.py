@@ -1,18 +1,19 @@
-"""A database that is older than what was read with it: a restored backup, a lost transaction.
+"""What is found where reading begins: gaps, and a database older than what was read with it.
 
 The group's offsets in Kafka are published from stored positions only, after their commit, so they
-are never ahead of a database that nobody has put back. Found where reading begins; what Kafka still
-has is read again and counted right, but files, decisions and audit entries since may be missing.
+are never ahead of a database that nobody has put back, and neither is what they say of its audit
+log and book. What Kafka still has is read again and counted right, but files, decisions and audit
+entries since may be missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, select
 
 from monitor.facts import Instant
-from monitor.intake import Ahead
+from monitor.intake import Ahead, Gap
 from monitor.notices import Kind, Notice, Severity, key_of
 from monitor.store import audit, owing, positions, schema, trust
 from monitor.store.locks import lock_audit
@@ -21,21 +22,66 @@ from monitor.trust import Doubt, Why, in_body
 _ONE_EVENT: Instant = 600 * 1_000_000
 
 
-def note(connection: Connection, found: Sequence[Ahead]) -> None:
-    """Mark everybody for the topics of *found*, write it into the audit log, and page once."""
+def note(
+    connection: Connection,
+    gaps: Sequence[Gap],
+    found: Sequence[Ahead],
+    committed: Mapping[tuple[str, int], int],
+) -> None:
+    """Set positions behind *gaps*, mark whom *gaps* and *found* are about, write and page it.
+
+    Raises PositionMoved. All marks come before the audit log: it is the last lock of all.
+    """
+    for gap in sorted(gaps):
+        positions.apply_gap(connection, gap)
+    explained = [(gap.topic, gap.partition) for gap in gaps]
+    explained += [(one.topic, one.partition) for one in found]
+    for tp in sorted(explained):
+        positions.excuse(connection, *tp, committed.get(tp))
+    for gap in sorted(gaps):
+        trust.mark_fed(connection, _doubt(gap), gap.topic, gap.seen_at)
+    for topic, seen_at in sorted({(one.topic, one.seen_at) for one in found}):
+        trust.mark_everybody(connection, Doubt.DATABASE_RESTORED, topic, seen_at)
+    for gap in gaps:
+        owing.note(connection, _gap_page(gap), "gap")
+    if found:
+        _tell(connection, found)
+
+
+def _doubt(gap: Gap) -> Doubt:
+    return Doubt(f"gap.{gap.reason.value}")
+
+
+def _gap_page(gap: Gap) -> Notice:
+    why = Why(reason=_doubt(gap), topic=gap.topic, since=gap.seen_at)
+    return Notice(
+        key=key_of(Kind.GAP, gap.topic, str(gap.partition), gap.topic_id, str(gap.expected)),
+        kind=Kind.GAP,
+        severity=Severity.PAGE,
+        created_at=gap.seen_at,
+        body={
+            "partition": f"{gap.topic}/{gap.partition}",
+            "reason": gap.reason.value,
+            "expected": gap.expected,
+            "resume": gap.resume,
+            **in_body([why]),
+        },
+    )
+
+
+def _tell(connection: Connection, found: Sequence[Ahead]) -> None:
+    """Write it into the audit log, and page unless another worker just did."""
     seen_at = max(one.seen_at for one in found)
     topics = sorted({one.topic for one in found})
     whys = [Why(reason=Doubt.DATABASE_RESTORED, topic=topic, since=seen_at) for topic in topics]
-    for one in found:
-        positions.excuse(connection, one)
-    for why in whys:
-        trust.mark_everybody(connection, why.reason, why.topic, why.since)
-    lock_audit(connection)  # last; of two workers the second then sees the page of the first
+    lock_audit(connection)  # of two workers the second then sees the page of the first
     for one in found:
         body = {
             "partition": f"{one.topic}/{one.partition}",
             "stored": one.stored,
             "committed": one.committed,
+            "audit_entries": one.entries,
+            "facts": one.facts,
         }
         audit.append(connection, seen_at, "database.restored", None, body)
     if not _paged(connection, seen_at):
@@ -64,6 +110,8 @@ def _page(found: Sequence[Ahead], whys: Sequence[Why], seen_at: Instant) -> Noti
             "stored": first.stored,
             "committed": first.committed,
             "records": sum(one.committed - one.stored for one in found),
+            "audit_entries": max(one.entries for one in found),
+            "facts": max(one.facts for one in found),
             **in_body(whys),
         },
     )

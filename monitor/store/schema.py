@@ -4,7 +4,7 @@ Registers (what is so now): ``subjects`` (one packed row per subject and process
 owner of each named slot), ``links``, ``removals``, ``stock``. Evidence (append-only): ``book``,
 ``audit``. What is owed: ``reaches``, ``duties``, ``notices``, ``deliveries``, ``channels``. The
 way in: ``positions``, ``topics``, ``ends``, ``feeds``, ``snapshots``, ``rejects``, ``ignored``,
-``unverified``.
+``unverified``, ``files``.
 """
 
 from __future__ import annotations
@@ -172,6 +172,13 @@ watches = _keyed(
     _may("since_first_at", BigInteger),  # oldest new fact, and how many facts that can raise the
     _must("since_raising", BigInteger),  # number, since the latest recount began
 )
+recounts = _keyed(
+    "recounts",
+    _key("processor_id", Integer),
+    _may("due_since", BigInteger),  # our clock: a recount was first seen to be due
+    _may("told_at", BigInteger),  # as overdue
+    _may("look", Text),  # the look back that may say what it found
+)
 reaches = _keyed(
     "reaches",
     _key("processor_id", Integer),
@@ -250,8 +257,9 @@ positions = _keyed(
     _may("log_version", LargeBinary),
     _may("log_at", BigInteger),
     _must("recent", Text),  # records and rejects of the latest batches, for the reject limit
-    _may("read_at", BigInteger),  # our clock: the latest record was read, or reading began
-    _may("excused", BigInteger),  # committed offsets of the group up to here mean nothing new
+    _may("read_at", BigInteger),  # the latest record was sent and read, or reading began
+    _may("excused", BigInteger),  # just this committed offset of the group is explained
+    _may("passed", BigInteger),  # read up to here before a gap in the same topic
 )
 topics = _keyed(
     "topics",
@@ -283,6 +291,16 @@ unverified = _keyed(
     _key("topic", Text),
     _must("since", BigInteger),
     _may("accepted_at", BigInteger),  # when a person took it away
+)
+files = _keyed(
+    "files",  # that are being applied, or whose ``apply`` died
+    _key("source", Text),
+    _key("file", Text),  # hash of where it is
+    _must("name", Text),
+    _must("run", Text),
+    _must("since", BigInteger),
+    _must("beat_at", BigInteger),
+    _may("told_at", BigInteger),
 )
 rejects = _keyed(
     "rejects",

@@ -1,7 +1,9 @@
 """How far a number can be relied on: the reasons against it, and their acceptance by a person.
 
-Written reasons are rows of ``unverified``; a row of processor 0 (``EVERYBODY``) is about the whole
-database, also about who comes later. An accepted row stays, with when; a new gap opens it again.
+Written reasons are rows of ``unverified``, one for each processor; a row of processor 0
+(``EVERYBODY``) is for who comes later: of an older database whoever it is, of a gap whom that topic
+feeds. An accepted row stays, with when, and holds against that of everybody; whatever marks anew
+opens the rows of all whom it is about, so no clocks are ever compared.
 Silence, snapshots and incomplete sources are read off the positions each time and never written.
 """
 
@@ -13,7 +15,7 @@ from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.facts import Instant
-from monitor.store import positions, schema, snapshots
+from monitor.store import files, positions, schema, snapshots
 from monitor.store.engine import is_sqlite
 from monitor.store.names import Names
 from monitor.trust import Doubt, Sources, Why, silent_since
@@ -39,6 +41,8 @@ class Trust:
         self._sources, self._now = sources or Sources(), now
         self.known = snapshots.read(connection)
         self._last = _last_read(connection)
+        self._files = files.whys(connection)
+        self._there = set(connection.scalars(select(schema.topics.c.topic)))
         self._fed = {row.topic for row in connection.execute(select(schema.feeds.c.topic))}
 
     def topics(self, processor: str) -> list[str]:
@@ -50,7 +54,9 @@ class Trust:
         number = self._names.processor_ids[processor]
         topics = self.topics(processor)
         found = written(self._connection, number)
+        found += self._missing(processor)
         found += self._silent(processor, topics)
+        found += self._files
         unfinished = snapshots.unfinished(self.known)
         for topic in sorted(topics):
             if topic in self._sources.incomplete:
@@ -75,6 +81,15 @@ class Trust:
             since = silent_since(self._last[topic], limit, self._now)
             if since is not None:
                 yield Why(reason=Doubt.SOURCE_SILENT, topic=topic, since=since)
+
+    def _missing(self, processor: str) -> Iterator[Why]:
+        """Yield the topics that could feed it and that no worker has ever seen.
+
+        Before a worker has seen any of them nobody can know.
+        """
+        if self._sources.feeding is not None and self._there:
+            for topic in sorted({*self._sources.feeding(processor)} - self._there):
+                yield Why(reason=Doubt.TOPIC_MISSING, topic=topic, since=0)
 
     def _unread(self, processor: str, topic: str) -> list[Why]:
         """Say so if a snapshot is over, but partitions that can hold its rows are not read so far.
@@ -107,32 +122,46 @@ def _last_read(connection: Connection) -> dict[str, Instant]:
 
 def written(connection: Connection, number: int) -> list[Why]:
     """Return the written reasons that hold for the processor of this *number*, by topic."""
-    columns = _table.c
+    columns, feeds = _table.c, schema.feeds.c
     query = select(_table).where(columns.processor_id.in_([number, EVERYBODY]))
     rows = list(connection.execute(query.order_by(columns.reason, columns.topic)))
-    accepted = {
-        (row.reason, row.topic): row.accepted_at
-        for row in rows
-        if row.processor_id == number and row.accepted_at is not None
-    }
+    own = {(row.reason, row.topic) for row in rows if row.processor_id == number}
+    fed = set(connection.scalars(select(feeds.topic).where(feeds.processor_id == number)))
     return [
         Why(reason=Doubt(row.reason), topic=row.topic, since=row.since)
         for row in rows
-        if row.accepted_at is None and accepted.get((row.reason, row.topic), -1) < row.since
+        if row.accepted_at is None
+        and (
+            row.processor_id == number
+            or (
+                (row.reason, row.topic) not in own
+                and (row.reason == Doubt.DATABASE_RESTORED.value or row.topic in fed)
+            )
+        )
     ]
+
+
+def mark_fed(connection: Connection, reason: Doubt, topic: str, since: Instant) -> None:
+    """Write that whoever *topic* feeds, now or later, is unverified."""
+    feeds = schema.feeds.c
+    fed = select(feeds.processor_id).where(feeds.topic == topic)
+    mark(connection, connection.scalars(fed), reason, topic, since)
+
+
+def mark_everybody(connection: Connection, reason: Doubt, topic: str, since: Instant) -> None:
+    """Write that every processor that there is or will be is unverified."""
+    mark(connection, connection.scalars(select(schema.processors.c.id)), reason, topic, since)
 
 
 def mark(
     connection: Connection, numbers: Iterable[int], reason: Doubt, topic: str, since: Instant
 ) -> None:
-    """Write that these processors are unverified; what holds already keeps its *since*."""
-    for number in numbers:
+    """Open these rows and that of everybody; one that is open already keeps its *since*.
+
+    In one order, everybody last, as ``accept`` does.
+    """
+    for number in (*sorted(numbers), EVERYBODY):
         _write(connection, number, reason, topic, since=since, accepted_at=None)
-
-
-def mark_everybody(connection: Connection, reason: Doubt, topic: str, since: Instant) -> None:
-    """Write it of the whole database: whoever has accepted it before is unverified again."""
-    _write(connection, EVERYBODY, reason, topic, since=since, accepted_at=None, again=True)
 
 
 def accept(connection: Connection, number: int, why: Why, now: Instant) -> None:
@@ -140,8 +169,7 @@ def accept(connection: Connection, number: int, why: Why, now: Instant) -> None:
 
     When all have accepted what was written of everybody, who comes later need not.
     """
-    at = max(now, why.since)  # clocks differ between hosts
-    _write(connection, number, why.reason, why.topic, since=why.since, accepted_at=at)
+    _write(connection, number, why.reason, why.topic, since=why.since, accepted_at=now)
     everyone = list(connection.scalars(select(schema.processors.c.id)))
     if not any(_holds(connection, one, why) for one in everyone):
         columns = _table.c
@@ -150,7 +178,7 @@ def accept(connection: Connection, number: int, why: Why, now: Instant) -> None:
             columns.reason == why.reason.value,
             columns.topic == why.topic,
         )
-        connection.execute(update(_table).where(*of_all).values(accepted_at=at))
+        connection.execute(update(_table).where(*of_all).values(accepted_at=now))
 
 
 def _holds(connection: Connection, number: int, why: Why) -> bool:
@@ -166,7 +194,6 @@ def _write(
     *,
     since: Instant,
     accepted_at: Instant | None,
-    again: bool = False,
 ) -> None:
     row = {
         "processor_id": number,
@@ -181,6 +208,6 @@ def _write(
         statement.on_conflict_do_update(
             index_elements=list(_table.primary_key),
             set_={"since": since, "accepted_at": accepted_at},
-            where=None if again or accepted_at is not None else _table.c.accepted_at.is_not(None),
+            where=None if accepted_at is not None else _table.c.accepted_at.is_not(None),
         )
     )

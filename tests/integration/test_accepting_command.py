@@ -37,6 +37,33 @@ def test_the_text_names_reason_topic_and_since_and_the_way_back(doubted: Home) -
     assert text.count("What to do") == 1
 
 
+def test_verify_shows_the_mark_beside_the_numbers_and_finds_nothing_wrong(doubted: Home) -> None:
+    told = doubted.run("verify")
+    answer = doubted.json("verify")
+    (acme,) = answer["processors"]
+
+    assert told.code == 0
+    assert "unverified: acme: gap.retention door since 2026-03-31T23:33:20Z" in told.out
+    assert answer["holds"] is True
+    assert (acme["processor"], acme["verified"]) == ("acme", False)
+    assert [why["topic"] for why in acme["unverified"]] == ["door", "gate"]
+
+
+def test_a_topic_that_was_not_read_to_its_end_is_accepted_only_as_gone(
+    doubted: Home, tmp_path: Path
+) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'kept.db'}")
+    with engine.begin() as connection:
+        values = "('door', 0, 'id', 7, NULL, NULL, NULL, '[]', NULL, NULL, NULL)"
+        connection.exec_driver_sql(f"INSERT INTO positions VALUES {values}")  # noqa: S608 - ours
+    engine.dispose()
+    refused = doubted.run(*GONE, *SAID)
+
+    assert refused.code == 2
+    assert "not yet: door/0 has not been read to its end since" in refused.err
+    assert doubted.json(*GONE, "--unread", *SAID)["verified"] is True
+
+
 def test_accepting_one_topic_leaves_the_other(doubted: Home) -> None:
     answer = doubted.json(*GONE, "--topic", "door", *SAID)
 

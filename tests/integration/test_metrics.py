@@ -342,7 +342,7 @@ def test_the_head_of_the_audit_log_is_told(engine: Engine, keeper: SqlKeeper) ->
 
 
 def test_a_gap_takes_the_trust_away(engine: Engine, keeper: SqlKeeper) -> None:
-    keeper.gap(Gap("faces", 0, "id", GapReason.RETENTION, 10, 50, NOW))
+    keeper.placed(gaps=[Gap("faces", 0, "id", GapReason.RETENTION, 10, 50, NOW)])
     found = scraped(collector(engine))
 
     assert found["verified"] == {("acme 第一",): 0, ("beta",): 0}

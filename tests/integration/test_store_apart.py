@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -10,13 +11,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from threading import Event, Thread
 
 import pytest
 from sqlalchemy import Engine
 
 from monitor.facts import StorageFact
 from monitor.store import looking
-from monitor.store.apart import SweepFailed, sweep_apart
+from monitor.store.apart import SweepFailed, limit_for, sweep_apart
 from monitor.store.engine import open_engine, reading
 from monitor.store.keeper import SqlKeeper
 from monitor.store.names import Names
@@ -147,12 +149,62 @@ def test_the_process_ends_with_the_worker_that_was_killed() -> None:
     assert ended
 
 
+def test_a_module_of_the_folder_we_are_in_is_not_taken_for_ours(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper(engine).keep([batch([enrolled(ANN, 1)])])
+    for module in ("monitor.py", "sqlalchemy.py"):
+        (tmp_path / module).write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "")
+    swept = sweep_apart(engine, MARKS, ACME, [1])
+
+    assert swept.peak == 1
+
+
+@pytest.mark.parametrize(("longest", "silence"), [(PATIENCE, 5.0), (5.0, PATIENCE)])
+def test_a_process_that_hangs_is_ended_and_no_answer(longest: float, silence: float) -> None:
+    """One that is frozen says nothing; one whose database never answers says that it lives."""
+    hung: list[int] = []
+
+    def hang(server: socket.socket) -> None:
+        silent, _ = server.accept()
+        hung.append(_child_of(os.getpid()))
+        if silence < longest:
+            os.kill(hung[0], signal.SIGSTOP)
+        over.wait(PATIENCE)
+        silent.close()
+
+    over = Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        waiter = Thread(target=hang, args=(server,))
+        waiter.start()
+        url = f"postgresql+psycopg://a@127.0.0.1:{server.getsockname()[1]}/a?connect_timeout=600"
+        started = time.monotonic()
+        with pytest.raises(SweepFailed):
+            sweep_apart(open_engine(url), MARKS, ACME, [1], longest=longest, silence=silence)
+        took = time.monotonic() - started
+        over.set()
+        waiter.join(PATIENCE)
+
+    assert took < PATIENCE
+    assert not _lives(hung[0])
+
+
+def test_a_look_back_apart_may_take_thirty_times_as_long_as_it_should() -> None:
+    assert limit_for(0) == 300
+    assert limit_for(10_000_000) == 10_300
+
+
 def _child_of(pid: int) -> int:
+    """Return the process that sweeps for *pid*, in whichever of its threads."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        if found and b"monitor.store.apart" in Path(f"/proc/{found[0]}/cmdline").read_bytes():
-            return int(found[0])
+        tasks = Path(f"/proc/{pid}/task").iterdir()
+        found = [one for task in tasks for one in (task / "children").read_text().split()]
+        for one in found:
+            if b"monitor.store.apart" in Path(f"/proc/{one}/cmdline").read_bytes():
+                return int(one)
         time.sleep(0.05)
     pytest.fail("there is no process that sweeps")
 

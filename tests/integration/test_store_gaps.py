@@ -36,7 +36,7 @@ def test_a_gap_in_a_topic_of_deletions_marks_those_whose_faces_they_were(
     monitor = keeper(engine)
     monitor.keep([batch([KEPT], topic="rows")])
     monitor.keep([batch([fact], topic="deletions", move=(0, None, 1))])
-    monitor.gap(Gap("deletions", 0, "other", GapReason.RECREATED, 1, 0, NOW))
+    monitor.placed(gaps=[Gap("deletions", 0, "other", GapReason.RECREATED, 1, 0, NOW)])
 
     with reading(engine) as connection:
         (acme,) = status(connection, policy().rules).processors

@@ -329,8 +329,9 @@ def test_after_a_gap_everybody_whom_the_topic_ever_fed_is_unverified(engine: Eng
     kept.keep([batch([enrolled(ANN, 1), enrolled(BOB, 1, place=BETA_GATE)], move=(0, None, 7))])
     kept.keep([batch([linked(ANN, BOB, 2, processor="other")], topic="elsewhere")])
     gap = Gap(TOPIC, 0, "new", GapReason.RETENTION, 7, 100, NOW)
-    for _ in range(2):
-        kept.gap(gap)
+    kept.placed(gaps=[gap])
+    with pytest.raises(PositionMoved):  # another worker that has found it, too
+        kept.placed(gaps=[gap])
 
     shown = now_status(engine, policy(2).rules).processors
     why = {one.processor: [(w.reason, w.topic) for w in one.unverified] for one in shown}
@@ -343,7 +344,7 @@ def test_after_a_gap_everybody_whom_the_topic_ever_fed_is_unverified(engine: Eng
 def test_after_a_gap_reading_goes_on_from_where_it_said(engine: Engine) -> None:
     kept = keeper(engine)
     kept.keep([log_batch((0, None, 7), 500, NOW)])
-    kept.gap(Gap(TOPIC, 0, "new", GapReason.RECREATED, 7, 0, NOW))
+    kept.placed(gaps=[Gap(TOPIC, 0, "new", GapReason.RECREATED, 7, 0, NOW)])
     with pytest.raises(PositionMoved):
         kept.keep([batch([enrolled(ANN, 1)], move=(0, 7, 8))])
     kept.keep([log_batch((0, 0, 1), 3, NOW + 90_000_000)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import date
 from pathlib import Path
 from threading import Event, Thread
 
@@ -174,16 +173,3 @@ def test_files_that_are_applied_confirm_no_reach_of_what_is_read_from_kafka(
     feed.keeper.finish(NOW + 2)
 
     assert (standing(engine), days(engine)) == ("pending", [])
-
-
-def test_no_worker_confirms_a_reach_in_the_middle_of_a_file(postgresql: Engine) -> None:
-    worker = keeper(postgresql, POLICY, lambda _: ())
-    applying = keeper(postgresql, POLICY, lambda _: ())
-    with applying.applying():
-        applying.keep([batch(TWO, topic="file")])
-        worker.tick(NOW + 1)
-        in_the_middle = days(postgresql)
-    worker.tick(NOW + 2)
-
-    assert in_the_middle == []
-    assert days(postgresql) == [("frt.file", date(2026, 3, 2))]

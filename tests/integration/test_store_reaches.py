@@ -157,7 +157,7 @@ def test_after_a_gap_what_a_partition_had_passed_no_longer_counts(engine: Engine
     feed = Feed(engine)
     feed.read(1, [enrolled(CY, MARCH_2 + 5)])
     feed.at_end(1, NOW + 1)
-    feed.keeper.gap(Gap(TOPIC, 1, "new", GapReason.RECREATED, 1, 0, NOW + 2))
+    feed.keeper.placed(gaps=[Gap(TOPIC, 1, "new", GapReason.RECREATED, 1, 0, NOW + 2)])
     feed.read(0, [*TWO, enrolled(CY, MARCH_2 + 6)])
     feed.tick(NOW + 3)
 

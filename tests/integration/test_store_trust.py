@@ -36,6 +36,7 @@ from tests.integration.store_kit import (
 
 BETA, LATE = Place("beta", "gate", ""), Place("late", "gate", "")
 LIMIT = 100 * SECOND
+HOUR = 3_600 * SECOND
 SOURCES = Sources(feeding=one_topic, silent_after={TOPIC: LIMIT})
 POLICY = dataclasses.replace(policy(2), sources=SOURCES)
 
@@ -61,11 +62,15 @@ def ahead(seen_at: int = NOW, topic: str = TOPIC, committed: int = 5) -> Ahead:
 
 
 def accepting(
-    engine: Engine, reason: Doubt, processor: str = "acme", now: int = NOW, topic: str | None = None
+    engine: Engine,
+    reason: Doubt,
+    processor: str = "acme",
+    now: int = NOW,
+    topic: str | None = None,
 ) -> Accepted:
-    said = Acceptance(
-        processor=processor, reason=reason, topic=topic, by="office", because="listed"
-    )
+    """Accept; the worker has been at the end of the partition before."""
+    keeper(engine, POLICY).ends([EndSeen(TOPIC, 0, 0, NOW + 10 * HOUR)])
+    said = Acceptance(processor=processor, reason=reason, topic=topic, by="office", because="b")
     return accept(engine, said, SOURCES, now)
 
 
@@ -77,8 +82,8 @@ def test_an_older_database_marks_everybody_and_pages_once_for_all_workers(engine
     monitor = keeper(engine, POLICY)
     monitor.keep([batch([enrolled(ANN, 1)], move=(0, None, 1))])
     monitor.keep([batch([enrolled(BOB, 1, place=BETA)], topic="file")])
-    monitor.restored([ahead()])
-    keeper(engine, POLICY).restored([ahead(NOW + SECOND, "other")])
+    monitor.placed(found=[ahead()], committed={(TOPIC, 0): 5})
+    keeper(engine, POLICY).placed(found=[ahead(NOW + SECOND, "other")])
 
     assert reasons(engine) == {
         "acme": ["database_restored", "database_restored"],
@@ -93,9 +98,9 @@ def test_an_older_database_marks_everybody_and_pages_once_for_all_workers(engine
 def test_an_older_database_is_paged_again_when_it_happens_again(engine: Engine) -> None:
     monitor = keeper(engine, POLICY)
     monitor.keep([batch([enrolled(ANN, 1)], move=(0, None, 1))])
-    monitor.restored([ahead()])
+    monitor.placed(found=[ahead()])
     accepting(engine, Doubt.DATABASE_RESTORED, now=NOW + SECOND)
-    monitor.restored([ahead(NOW + 3_600 * SECOND)])
+    monitor.placed(found=[ahead(NOW + 3_600 * SECOND)])
 
     assert reasons(engine) == {"acme": ["database_restored"]}
     assert len(notices(engine, "database_restored")) == 2
@@ -105,7 +110,7 @@ def test_who_comes_after_an_older_database_is_unverified_until_all_have_been_acc
     engine: Engine,
 ) -> None:
     monitor = keeper(engine, POLICY)
-    monitor.restored([ahead()])
+    monitor.placed(found=[ahead()])
     monitor.keep([batch([enrolled(ANN, 1)])])
     monitor.keep([batch([enrolled(BOB, 1, place=BETA)])])
     before = reasons(engine)
@@ -123,14 +128,14 @@ def test_accepting_writes_who_and_why_and_the_number_and_tells_it(engine: Engine
     SqlOutbox(engine).ensure(["log"], NOW)
     monitor = keeper(engine, POLICY)
     monitor.keep([batch([enrolled(ANN, 1)], move=(0, None, 1))])
-    monitor.gap(gap())
+    monitor.placed(gaps=[gap()])
     done = accepting(engine, Doubt.GAP_RETENTION)
     (entry,) = [row for row in rows(engine, "audit") if row.kind == "number.accepted"]
     (notice,) = notices(engine, "number_accepted")
     body = json.loads(entry.body)
 
     assert (done.individuals, done.left) == (1, ())
-    assert (body["by"], body["because"], body["individuals"]) == ("office", "listed", 1)
+    assert (body["by"], body["because"], body["individuals"]) == ("office", "b", 1)
     assert (body["reason"], body["topic"]) == ("gap.retention", TOPIC)
     assert json.loads(notice.body)["audit_head"] == entry.hash
     assert reasons(engine) == {"acme": []}
@@ -143,24 +148,67 @@ def test_a_gap_after_the_acceptance_marks_again_and_one_before_it_keeps_its_begi
 ) -> None:
     monitor = keeper(engine, POLICY)
     monitor.keep([batch([enrolled(ANN, 1)], move=(0, None, 1))])
-    monitor.gap(gap())
-    monitor.gap(gap(NOW + 1, expected=9))
-    first = rows(engine, "unverified")[0].since
+    monitor.placed(gaps=[gap()])
+    monitor.placed(gaps=[gap(NOW + 1, expected=9)])
+    first = {row.since for row in rows(engine, "unverified")}
     accepting(engine, Doubt.GAP_RETENTION, now=NOW + 2)
-    monitor.gap(gap(NOW + 3, expected=9))
+    monitor.placed(gaps=[gap(NOW + 3, expected=9)])
 
-    assert first == NOW
+    assert first == {NOW}
     assert reasons(engine) == {"acme": ["gap.retention"]}
-    assert rows(engine, "unverified")[0].since == NOW + 3
+    assert {row.since for row in rows(engine, "unverified")} == {NOW + 3}
 
 
 def test_an_acceptance_by_a_clock_that_is_behind_holds(engine: Engine) -> None:
     monitor = keeper(engine, POLICY)
     monitor.keep([batch([enrolled(ANN, 1)], move=(0, None, 1))])
-    monitor.restored([ahead()])
-    accepting(engine, Doubt.DATABASE_RESTORED, now=NOW - 3_600 * SECOND)
+    monitor.placed(found=[ahead()])
+    accepting(engine, Doubt.DATABASE_RESTORED, now=NOW - HOUR)
 
     assert reasons(engine) == {"acme": []}
+
+
+@pytest.mark.parametrize("again", [NOW + HOUR // 2, NOW - HOUR])
+def test_an_acceptance_swallows_no_later_mark_whatever_the_clocks_say(
+    engine: Engine, again: int
+) -> None:
+    """The one who accepted had a clock that is ahead, or the worker that marks one behind."""
+    monitor = keeper(engine, POLICY)
+    monitor.keep([batch([enrolled(ANN, 1)], move=(0, None, 1))])
+    monitor.placed(found=[ahead()])
+    accepting(engine, Doubt.DATABASE_RESTORED, now=NOW + HOUR)
+    monitor.placed(found=[ahead(again, committed=6)])
+
+    assert reasons(engine) == {"acme": ["database_restored"]}
+
+
+@pytest.mark.parametrize("reason", list(GapReason))
+def test_who_is_first_seen_after_a_gap_in_its_topic_is_unverified_until_accepted(
+    engine: Engine, reason: GapReason
+) -> None:
+    """Whoever it was that the lost records were of: it may be somebody nobody had heard of."""
+    monitor = keeper(engine, POLICY)
+    monitor.keep([batch([], move=(0, None, 0), records=0)])
+    monitor.placed(gaps=[Gap(TOPIC, 0, "id", reason, 0, 500, NOW)])
+    monitor.keep([batch([enrolled(ANN, 1)], move=(0, 500, 501))])
+    monitor.keep([batch([enrolled(BOB, 1, place=BETA)], topic="file")])
+    before = reasons(engine)
+    accepting(engine, Doubt(f"gap.{reason.value}"))
+    monitor.keep([batch([enrolled(ANN, 1, place=LATE)], move=(0, 501, 502))])
+
+    assert before == {"acme": [f"gap.{reason.value}"], "beta": []}
+    assert reasons(engine) == {"acme": [], "beta": [], "late": []}
+
+
+def test_two_of_whom_one_is_accepted_leave_the_mark_for_newcomers(engine: Engine) -> None:
+    monitor = keeper(engine, POLICY)
+    both = [enrolled(ANN, 1), enrolled(BOB, 1, place=BETA)]
+    monitor.keep([batch(both, move=(0, None, 1))])
+    monitor.placed(gaps=[gap()])
+    accepting(engine, Doubt.GAP_RETENTION)
+    monitor.keep([batch([enrolled(ANN, 1, place=LATE)], move=(0, 9, 10))])
+
+    assert reasons(engine) == {"acme": [], "beta": ["gap.retention"], "late": ["gap.retention"]}
 
 
 @pytest.mark.parametrize(
@@ -177,7 +225,7 @@ def test_what_cannot_be_accepted_is_refused_and_nothing_is_written(
 ) -> None:
     monitor = keeper(engine, POLICY)
     monitor.keep([batch([enrolled(ANN, 1)], move=(0, None, 1))])
-    monitor.gap(gap())
+    monitor.placed(gaps=[gap()])
     before = len(rows(engine, "audit"))
     with pytest.raises(NotAcceptable, match=says):
         accepting(engine, reason, processor, topic=topic)
@@ -206,6 +254,31 @@ def test_a_silent_topic_marks_by_the_clock_and_its_next_record_ends_it(engine: E
     assert silent == {"acme": ["source_silent"]}
     assert reasons(engine, late) == {"acme": []}
     assert rows(engine, "unverified") == []
+
+
+def test_an_old_record_that_is_read_again_ends_no_silence(engine: Engine) -> None:
+    fed(engine)
+    late = NOW + 2 * LIMIT
+    monitor = keeper(engine, POLICY)
+    monitor.placed(gaps=[Gap(TOPIC, 0, "id", GapReason.BEYOND_END, 1, 0, late)])
+    again = batch([enrolled(ANN, 1)], move=(0, 0, 1), read_at=late, sent_at=NOW)
+    monitor.keep([again])
+    reread = reasons(engine, late)
+    monitor.keep([batch([], move=(0, 1, 2), read_at=late, records=1, sent_at=late - 1)])
+
+    assert reread == {"acme": ["gap.beyond_end", "source_silent"]}
+    assert reasons(engine, late) == {"acme": ["gap.beyond_end"]}
+
+
+def test_a_record_that_its_producer_dates_ahead_is_a_sign_of_life_of_when_it_was_read(
+    engine: Engine,
+) -> None:
+    fed(engine)
+    beat = batch([], move=(0, 1, 2), read_at=NOW + 1, records=1, sent_at=NOW + 10 * LIMIT)
+    keeper(engine, POLICY).keep([beat])
+
+    assert reasons(engine, NOW + 1 + LIMIT) == {"acme": []}
+    assert reasons(engine, NOW + 2 + LIMIT) == {"acme": ["source_silent"]}
 
 
 def test_a_topic_that_never_said_anything_counts_from_when_reading_began(engine: Engine) -> None:
@@ -283,7 +356,7 @@ def test_an_open_duty_says_whether_its_number_was_verified_then_and_is_now(engin
     monitor.finish(NOW)
     sources = dataclasses.replace(SOURCES, silent_after={})
     (before,) = SqlOutbox(engine, sources, lambda: NOW).open_duties()
-    monitor.gap(gap(expected=2))
+    monitor.placed(gaps=[gap(expected=2)])
     (after,) = SqlOutbox(engine, sources, lambda: NOW).open_duties()
     (told,) = notices(engine, "duty_opened")
 

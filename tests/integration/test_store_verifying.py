@@ -70,7 +70,7 @@ def test_a_position_that_a_gap_set_back_is_right(engine: Engine, reason: GapReas
     topic_id = "another" if reason is GapReason.RECREATED else "id"
     keeping = keeper(engine)
     for partition, expected in ((0, 8), (1, 3)):
-        keeping.gap(Gap(TOPIC, partition, topic_id, reason, expected, 0, NOW))
+        keeping.placed(gaps=[Gap(TOPIC, partition, topic_id, reason, expected, 0, NOW)])
     keeping.topics([TopicSeen(TOPIC, topic_id, 2)])
 
     assert wrong(engine) is None

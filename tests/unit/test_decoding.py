@@ -105,6 +105,18 @@ def test_the_latest_instant_is_how_far_the_partition_has_got() -> None:
     assert batch.instant == 9
 
 
+@pytest.mark.parametrize(
+    ("timestamps", "sent_at"), [((5, 9, 7), 9_000), ((-1,), None), ((), None), ((0,), 0)]
+)
+def test_the_latest_record_by_kafkas_clock_is_when_the_source_gave_a_sign_of_life(
+    timestamps: tuple[int, ...], sent_at: int | None
+) -> None:
+    sent = [Record("faces", 3, at, stamp, None, b"x") for at, stamp in enumerate(timestamps)]
+    batch = decode_records(sent, Answers({b"x": Decoded()}), "s", READ_AT, MOVE)
+
+    assert batch.sent_at == sent_at
+
+
 def test_a_fetch_without_records_is_a_batch_that_only_moves() -> None:
     batch = decode_records([], Answers({}), "s", READ_AT, MOVE)
 

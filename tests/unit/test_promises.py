@@ -9,10 +9,43 @@ from pathlib import Path
 
 import pytest
 
+from monitor import measures
 from tests.conftest import REPOSITORY
 from tests.violence.__main__ import BEGIN, END, PAGE, read, render, table
 
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+# Every fault that the page has to speak of, by words that stand in the first cell of its row.
+FAULTS = (
+    "A worker is killed",
+    "killed again while it recovers",
+    "zombie",
+    "frozen in the middle of a transaction",
+    "rebalances under load",
+    "A broker is killed",
+    "Leaders change",
+    "Brokers hang",
+    "transaction is aborted",
+    "transaction stays open",
+    "Topic deleted and made anew, smaller or grown past the old position",
+    "Topic deleted and not there",
+    "Partitions added",
+    "Retention passes our position",
+    "clock is years ahead",
+    "clock is years behind",
+    "The n-th statement fails: disk full, connection lost, serialization failure, deadlock, lock",
+    "A commit was made, but its answer was lost",
+    "PostgreSQL restarts (fast or immediate), idle",
+    "in the middle of a batch",
+    "PostgreSQL is full",
+    "The disk under SQLite is full",
+    "The alerts process is killed",
+    "answers 500, hangs, cuts off",
+    "answers 429",
+    "An old copy of the database is put back",
+    "sends nothing for longer",
+    "`apply` is killed",
+    "A look back fails",
+)
 HEADINGS = {"what happens": 5, "guarantee": 3}
 
 
@@ -44,6 +77,19 @@ def test_every_line_names_its_tests() -> None:
 
     assert rows()
     assert bare == []
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_table_speaks_of_every_fault(fault: str) -> None:
+    assert any(fault in cells[0] for _, cells in rows())
+
+
+def test_every_named_metric_exists() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    metrics = {spec.name for spec in measures.catalogue()}
+    unknown = set(re.findall(r"\bfacetally_[a-z_]+", page)) - metrics
+
+    assert unknown == set()
 
 
 def test_every_named_test_exists() -> None:

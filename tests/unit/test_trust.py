@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alerts import words
-from monitor.intake import GapReason, StoredPosition
+from monitor.intake import GapReason, StoredPosition, Written
 from monitor.notices import Kind, Notice, Severity
 from monitor.trust import (
     MEANING,
@@ -18,7 +18,7 @@ from monitor.trust import (
     in_proof,
     silent_since,
 )
-from streams.placing import Span, aheads
+from streams.placing import Committed, Kept, Known, Span, aheads, from_metadata, to_metadata
 
 NOW = 1_775_000_000_000_000
 LOST = Why(reason=Doubt.GAP_RETENTION, topic="gate", since=NOW)
@@ -145,17 +145,68 @@ TP = ("gate", 0)
         (StoredPosition("id", 5, None), 51, (5, 51)),
         # What a topic of the same name had is no offset of this one.
         (StoredPosition("other", 50, None), 51, None),
-        # Told before, or passed over by a gap.
+        # Told before; any other offset is news.
         (StoredPosition("id", 50, None, 60), 60, None),
         (StoredPosition("id", 50, None, 60), 61, (50, 61)),
+        (StoredPosition("id", 50, None, 60), 59, (50, 59)),
     ],
 )
 def test_a_committed_offset_beyond_the_stored_one_means_an_older_database(
     stored: StoredPosition | None, committed: int | None, found: tuple[int, int] | None
 ) -> None:
     known = {} if stored is None else {TP: stored}
-    said = {} if committed is None else {TP: committed}
+    said = {} if committed is None else {TP: Committed(committed)}
+    seen = aheads({TP: SPAN}, known, Written(0, 0), Known(said, {}), NOW)
 
-    assert [(one.stored, one.committed) for one in aheads({TP: SPAN}, known, said, NOW)] == (
-        [] if found is None else [found]
-    )
+    assert [(one.stored, one.committed) for one in seen] == ([] if found is None else [found])
+
+
+@pytest.mark.parametrize(
+    ("stored", "kept", "found"),
+    [
+        (StoredPosition("id", 50, None), Kept("id", 50), None),
+        # Another worker went on from where we were.
+        (StoredPosition("id", 60, None), Kept("id", 50), None),
+        # The database went back under us, before we had published.
+        (StoredPosition("id", 50, None), Kept("id", 55), (50, 55)),
+        (None, Kept("id", 55), (0, 55)),
+        # The topic was made anew, or its log was cut off and is read again.
+        (StoredPosition("other", 10, None), Kept("other", 55), None),
+        (StoredPosition("id", 10, None), Kept("other", 55), None),
+        (StoredPosition("id", 10, None, passed=55), Kept("id", 55), None),
+        (StoredPosition("id", 10, None, passed=55), Kept("id", 56), (10, 56)),
+    ],
+)
+def test_a_position_below_what_we_had_kept_ourselves_means_an_older_database(
+    stored: StoredPosition | None, kept: Kept, found: tuple[int, int] | None
+) -> None:
+    known = {} if stored is None else {TP: stored}
+    seen = aheads({TP: SPAN}, known, Written(0, 0), Known({}, {TP: kept}), NOW)
+
+    assert [(one.stored, one.committed) for one in seen] == ([] if found is None else [found])
+
+
+@pytest.mark.parametrize(
+    ("told", "missing"),
+    [
+        (None, None),
+        (Written(7, 90), None),
+        (Written(6, 80), None),
+        (Written(8, 90), (1, 0)),
+        (Written(7, 95), (0, 5)),
+        (Written(6, 91), (0, 1)),
+    ],
+)
+def test_less_written_than_the_group_was_told_of_means_an_older_database(
+    told: Written | None, missing: tuple[int, int] | None
+) -> None:
+    known = Known({TP: Committed(50, told)}, {})
+    seen = aheads({TP: SPAN}, {TP: StoredPosition("id", 50, None)}, Written(7, 90), known, NOW)
+
+    assert [(one.entries, one.facts) for one in seen] == ([] if missing is None else [missing])
+
+
+def test_what_was_written_survives_the_way_through_kafka_and_other_texts_say_nothing() -> None:
+    assert from_metadata(to_metadata(Written(12, 345))) == Written(12, 345)
+    for text in (None, "", "somebody's", "facetally audit=1", "facetally audit=-1 book=2"):
+        assert from_metadata(text) is None

@@ -19,6 +19,7 @@ from monitor.facts import Changed, StorageFact, Terminated
 from monitor.store import schema
 from monitor.store.engine import reading
 from monitor.store.names import Names
+from monitor.store.trust import EVERYBODY
 from monitor.workdays import beijing_day
 from tests import oracle
 from tests.integration.store_kit import differences
@@ -144,4 +145,6 @@ def shown(engine: Engine) -> dict[str, object]:
 
 
 def _named(names: Names, column: str, value: Any) -> Any:
-    return names.processor_by_id[value] if column == "processor_id" else value
+    if column != "processor_id":
+        return value
+    return "everybody" if value == EVERYBODY else names.processor_by_id[value]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from asyncio import _set_running_loop
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -23,19 +24,18 @@ from alerts.metrics import NoMetrics
 from alerts.outbox import Retry
 from alerts.service import Sender
 from monitor.facts import Instant
-from monitor.intake import Ahead, Batch, Decoded, EndSeen, Gap, StoredPosition, TopicSeen
-from monitor.notices import Claim, Notice
+from monitor.intake import TopicSeen
 from monitor.store import pacing
 from monitor.store.engine import WorkerLock
 from monitor.store.keeper import SqlKeeper
-from monitor.store.outbox import SqlOutbox
 from streams.admin import Admin
-from streams.placing import Span
+from streams.placing import Committed, Span
 from streams.reader import Reader, Source
-from streams.records import Adapter, Record
 from streams.telling import Observer
 from streams.transport import Fetched, Partition
 from streams.watch import Watch
+from tests.integration.store_kit import MINUTE, SECOND
+from tests.violence.crash_parts import ToldAdapter, ToldHook, ToldKeeper, ToldOutbox
 from tests.violence.crash_steps import Probe
 from tests.violence.crash_story import (
     FEEDING,
@@ -52,8 +52,10 @@ AT_ONCE = 3  # records of one fetch
 CHANNEL = "hook"
 SECRET = "whsec_" + "c2VjcmV0" * 5
 LOOK_EVERY = 0.5
-AFTER_FAILURE = 12  # rounds more for each: a look at silent sources comes every five seconds
-AT_MOST = 200
+QUIET: Instant = 75 * SECOND  # after the last failure; no loop waits longer to try again
+# Less than two phases are apart; more than a look back takes whose every statement fails once.
+PAGED_AFTER: Instant = 55 * MINUTE
+HURRY = 15.0  # seconds that pass with each look until then
 PATIENCE = 10_000  # of a phase, in looks: only a loop that never gets on takes as many
 NEXT_LEASE = 130.0  # seconds, after which a claim that nobody marked is due again
 
@@ -141,12 +143,12 @@ class _Log:
         phase = self._world.phase
         return {tp: Span(f"id of {tp[0]}", phase.starts[tp], phase.ends[tp]) for tp in partitions}
 
-    def committed(self, group: str) -> Mapping[Partition, int]:  # noqa: ARG002 - there is one
+    def committed(self, group: str) -> Mapping[Partition, Committed]:  # noqa: ARG002 - there is one
         return self._world.committed
 
-    async def publish(self, offsets: Mapping[Partition, int]) -> None:
+    async def publish(self, offsets: Mapping[Partition, int], metadata: str) -> None:
         self._probe.before("publish offsets")
-        self._world.commit(offsets)
+        self._world.commit(offsets, metadata)
         self._probe.after("publish offsets")
 
     def stable_ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
@@ -159,104 +161,6 @@ class _Log:
     def topics(self, names: Iterable[str]) -> list[TopicSeen]:
         counts = {name: sum(tp[0] == name for tp in PARTITIONS) for name in names}
         return [TopicSeen(name, f"id of {name}", counts[name]) for name in sorted(counts)]
-
-
-class _Adapter:
-    def __init__(self, real: Adapter, probe: Probe) -> None:
-        self._real, self._probe = real, probe
-
-    def decode(self, record: Record, read_at: Instant) -> Decoded:
-        self._probe.before(f"decode {record.topic}/{record.partition} {record.offset}")
-        return self._real.decode(record, read_at)
-
-
-class _Keeper:
-    """The real keeper, with word of which of its calls has begun and ended well."""
-
-    def __init__(self, real: SqlKeeper, probe: Probe) -> None:
-        self._real, self._probe = real, probe
-        self.rounds = 0
-        self._at_end: set[Partition] = set()
-
-    def _call(self, name: str, work: Callable[[], T]) -> T:
-        self._probe.doing(name)
-        result = work()
-        self._probe.done()
-        return result
-
-    def keep(self, batches: Sequence[Batch]) -> None:
-        self._call("keep", lambda: self._real.keep(batches))
-
-    def positions(
-        self, partitions: Iterable[tuple[str, int]]
-    ) -> Mapping[tuple[str, int], StoredPosition]:
-        return self._call("positions", lambda: self._real.positions(partitions))
-
-    def topics(self, seen: Sequence[TopicSeen]) -> None:
-        self._call("topics", lambda: self._real.topics(seen))
-
-    def ends(self, seen: Sequence[EndSeen]) -> None:
-        self._call("ends", lambda: self._real.ends(seen))
-        self._at_end = {(end.topic, end.partition) for end in seen}
-
-    def restored(self, found: Sequence[Ahead]) -> None:
-        raise AssertionError(f"nothing was ever restored: {found}")
-
-    def gap(self, gap: Gap) -> None:
-        self._call("gap", lambda: self._real.gap(gap))
-
-    def tick(self, now: Instant) -> None:
-        self._call("tick", lambda: self._real.tick(now))
-        self.rounds += bool(self._at_end)
-        self._at_end = set()
-
-
-class _Outbox(SqlOutbox):
-    """The real outbox, with word of which of its calls has begun and ended well."""
-
-    def __init__(self, engine: Engine, probe: Probe) -> None:
-        super().__init__(engine)
-        self._probe = probe
-
-    def ensure(self, channels: Sequence[str], now: Instant) -> None:
-        self._probe.doing("ensure")
-        super().ensure(channels, now)
-        self._probe.done()
-
-    def claim(self, channel: str, now: Instant, lease_us: int) -> Claim | None:
-        self._probe.doing("claim")
-        claim = super().claim(channel, now, lease_us)
-        if claim is not None:  # else it is asked again, as often as one likes
-            self._probe.done()
-        return claim
-
-    def sent(self, claim: Claim, now: Instant, answer: str) -> None:
-        self._probe.doing("sent")
-        super().sent(claim, now, answer)
-        self._probe.done()
-
-    def failed(self, claim: Claim, again_at: Instant, error: str) -> None:
-        self._probe.doing("failed")
-        super().failed(claim, again_at, error)
-        self._probe.done()
-
-
-class _Hook:
-    """The real webhook, a step before its post and one after the answer."""
-
-    def __init__(self, real: Webhook, probe: Probe) -> None:
-        self._real, self._probe = real, probe
-
-    @property
-    def name(self) -> str:
-        return self._real.name
-
-    def send(self, notice: Notice, now: Instant) -> str:
-        self._probe.before("send")
-        try:
-            return self._real.send(notice, now)
-        finally:
-            self._probe.after("send")
 
 
 class _UntilNothingIsDue(threading.Event):
@@ -297,31 +201,43 @@ def prepare(world: World) -> None:
     logging.disable(logging.CRITICAL)
     # The pauses between look backs are part of the story, so its clock must time them.
     vars(pacing)["time"] = SimpleNamespace(monotonic=world.seconds)
+    pacing.Backoff.__init__.__defaults__ = (world.seconds,)  # it took the clock when it was made
 
 
 @dataclass
 class Life:
-    """Lives from ``world.phase`` to the end of the story, unless *probe* ends it before."""
+    """Lives from ``world.phase`` to the end of the story, unless *probe* ends it before.
+
+    Before each phase *between* is called with its number, if there is one. Then nothing is open
+    that a fork could not share: it may fork processes that live on from here.
+    """
 
     world: World
     engine: Engine
     hook: Webhook
     probe: Probe
+    between: Callable[[int], None] | None = None
     said: Said = field(default_factory=Said)
+    _lock: WorkerLock = field(init=False)
+    _settled: int = 0  # of the failures
+    _heard: int = 0
+    _last: Instant = 0
 
     def live(self) -> Said:
-        lock = WorkerLock(self.engine)
+        if self.between is not None:
+            self.between(self.world.number)
+        self._lock = WorkerLock(self.engine)
         with asyncio.Runner(loop_factory=lambda: Loop(self.world)) as runner:
             runner.run(self._live(self.engine))
-        lock.release()
+        self._lock.release()
         return self.said
 
     async def _live(self, engine: Engine) -> None:
-        keeper = _Keeper(self._until_done("start", lambda: self._keeper(engine)), self.probe)
-        outbox = _Outbox(engine, self.probe)
+        keeper = ToldKeeper(self._until_done("start", lambda: self._keeper(engine)), self.probe)
+        outbox = ToldOutbox(engine, self.probe)
         log = _Log(self.world, self.probe)
         sources = {
-            name: Source(one.name, _Adapter(one.adapter, self.probe))
+            name: Source(one.name, ToldAdapter(one.adapter, self.probe))
             for name, one in sources_of_story().items()
         }
         reader = self._reader(keeper, log, sources)
@@ -350,9 +266,10 @@ class Life:
 
     def _keeper(self, engine: Engine) -> SqlKeeper:
         now = self.world.clock()
-        return SqlKeeper(engine, POLICY, FEEDING.__getitem__, now, clock=self.world.clock)
+        clock = self.world.clock
+        return SqlKeeper(engine, POLICY, FEEDING.__getitem__, now, PAGED_AFTER, clock=clock)
 
-    def _reader(self, keeper: _Keeper, log: _Log, sources: Mapping[str, Source]) -> Reader:
+    def _reader(self, keeper: ToldKeeper, log: _Log, sources: Mapping[str, Source]) -> Reader:
         reader = Reader(
             keeper=keeper,
             admin=log,
@@ -369,24 +286,44 @@ class Life:
         log.reader = reader
         return reader
 
-    def _sender(self, outbox: _Outbox) -> Sender:
-        channel: Channel = _Hook(self.hook, self.probe)
+    def _sender(self, outbox: ToldOutbox) -> Sender:
+        channel: Channel = ToldHook(self.hook, self.probe)
         retry = Retry(jitter=lambda: 0.5)
         return Sender(outbox, channel, retry, _Crashes(self.said))
 
-    async def _tell(self, reader: Reader, keeper: _Keeper, sender: Sender) -> None:
+    async def _tell(self, reader: Reader, keeper: ToldKeeper, sender: Sender) -> None:
         """Go through the phases: all read, all looked at, all sent that is due."""
-        for number in range(self.world.number, len(STORY.phases)):
+        first = self.world.number
+        for number in range(first, len(STORY.phases)):
+            if self.between is not None and number > first:
+                self._stand_still(self.between, number)
             self.world.enter(number)
             await self._until(lambda: self._read_all(reader))
             keeper.rounds = 0
-            await self._until(lambda: keeper.rounds >= self._rounds())
+            await self._until(lambda: keeper.rounds >= self.world.phase.rounds)
+            await self._until(self._quiet)
             self._send(sender)
 
-    def _rounds(self) -> int:
-        """Return how many rounds the phase takes; what failed may be tried again much later."""
-        failures = self.said.tried_again + self.said.crashes
-        return self.world.phase.rounds + min(AFTER_FAILURE * failures, AT_MOST)
+    def _stand_still(self, between: Callable[[int], None], number: int) -> None:
+        """Let go of the database, so that *between* can do with it as it likes."""
+        loop = asyncio.get_running_loop()
+        self.engine.dispose()
+        self._lock.release()
+        between(number)
+        _set_running_loop(loop)  # a fork does not know that it runs
+        self._lock = WorkerLock(self.engine)
+
+    @property
+    def _failures(self) -> int:
+        return self.said.tried_again + self.said.crashes
+
+    def _quiet(self) -> bool:
+        """Tell whether all that failed was tried again, as long as that may take."""
+        if self._failures != self._heard:
+            self._heard, self._last = self._failures, self.world.now
+        if self.world.now - self._last >= QUIET:
+            self._settled = self._failures
+        return self._settled == self._failures
 
     def _read_all(self, reader: Reader) -> bool:
         idle, given = reader.idle(), self.world.phase.given
@@ -396,13 +333,15 @@ class Life:
         for _ in range(PATIENCE):
             if seen():
                 return
+            if self._failures > self._settled:
+                self.world.pass_time(HURRY)
             await asyncio.sleep(LOOK_EVERY)
         raise AssertionError(f"{self.world.phase.name}: does not get on")
 
     def _send(self, sender: Sender) -> None:
         sender.run(self.world.clock, _UntilNothingIsDue(self.world, self.said), 1.0)
 
-    def _until_all_sent(self, outbox: _Outbox, sender: Sender) -> None:
+    def _until_all_sent(self, outbox: ToldOutbox, sender: Sender) -> None:
         while self._until_done("waiting", outbox.waiting):
             self.world.pass_time(NEXT_LEASE)
             self._send(sender)

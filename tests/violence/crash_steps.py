@@ -120,6 +120,8 @@ class Switch:
 
     def __init__(self) -> None:
         self.to: Probe = Nobody()
+        self.ended_well: set[str] = set()  # calls in this process
+        self._call = ""
 
     def before(self, step: str, raw: Any = None) -> None:
         self.to.before(step, raw)
@@ -128,9 +130,11 @@ class Switch:
         self.to.after(step, raw)
 
     def doing(self, name: str) -> None:
+        self._call = name
         self.to.doing(name)
 
     def done(self) -> None:
+        self.ended_well.add(self._call)
         self.to.done()
 
 
@@ -156,8 +160,8 @@ class Numbered(Nobody):
     step is before the next one, and a rollback only says what the end of a process says too.
     """
 
-    def __init__(self) -> None:
-        self.count = 0
+    def __init__(self, count: int = 0) -> None:
+        self.count = count  # so many steps were taken before
 
     def before(self, step: str, raw: Any = None) -> None:  # noqa: ARG002 - as the protocol
         if step != "ROLLBACK":
@@ -189,8 +193,8 @@ class Recorder(Numbered):
 class Killer(Numbered):
     """Ends the process at step *at*, with no clean-up, leaving word of where that was."""
 
-    def __init__(self, at: int, leave_word: Callable[[int, str], None]) -> None:
-        super().__init__()
+    def __init__(self, at: int, leave_word: Callable[[int, str], None], count: int = 0) -> None:
+        super().__init__(count)
         self._at, self._leave_word = at, leave_word
 
     def reached(self, label: str) -> None:

@@ -13,12 +13,14 @@ import struct
 from collections.abc import Callable, Mapping
 
 from monitor.facts import Instant
+from monitor.intake import Written
+from streams.placing import Committed, from_metadata
 from streams.transport import Partition
 from tests.integration.store_kit import SECOND
 from tests.violence.crash_story import BETWEEN, PARTITIONS, STORY, Phase
 
-_STATE = struct.Struct(f"qqq{len(PARTITIONS)}qH")
-_COMMITTED = 3
+_STATE = struct.Struct(f"qqq{3 * len(PARTITIONS)}qH")
+_COMMITTED = 3  # where the offset, and what was written by then, of each partition begin
 _SIZE = 4096
 _READING: Instant = 1_000  # how far a look at the clock moves it
 
@@ -34,6 +36,13 @@ class World:
         """Go back to before the story began."""
         self._memory[:] = bytes(_SIZE)
         self.move(STORY.phases[0].at)
+
+    def kept(self) -> bytes:
+        """Return all that is known here, for ``put_back``."""
+        return self._memory[:]
+
+    def put_back(self, kept: bytes) -> None:
+        self._memory[:] = kept
 
     def _get(self, index: int) -> int:
         return int(_STATE.unpack_from(self._memory)[index])
@@ -79,14 +88,23 @@ class World:
         return self.clock() / SECOND
 
     @property
-    def committed(self) -> dict[Partition, int]:
-        """Return the offsets that the group has published."""
-        found = {tp: self._get(_COMMITTED + at) for at, tp in enumerate(PARTITIONS)}
-        return {tp: offset for tp, offset in found.items() if offset}
+    def committed(self) -> dict[Partition, Committed]:
+        """Return what the group has published."""
+        found = {}
+        for number, tp in enumerate(PARTITIONS):
+            offset, audit, book = (self._get(_COMMITTED + 3 * number + n) for n in range(3))
+            if offset:
+                found[tp] = Committed(offset, Written(audit, book))
+        return found
 
-    def commit(self, offsets: Mapping[Partition, int]) -> None:
+    def commit(self, offsets: Mapping[Partition, int], metadata: str) -> None:
+        """Keep what a worker publishes, as Kafka does."""
+        written = from_metadata(metadata)
+        assert written is not None
         for tp, offset in offsets.items():
-            self._set(_COMMITTED + PARTITIONS.index(tp), offset)
+            first = _COMMITTED + 3 * PARTITIONS.index(tp)
+            for n, value in enumerate((offset, *written)):
+                self._set(first + n, value)
 
     @property
     def steps(self) -> int:

@@ -122,8 +122,8 @@ class Ordered(SqliteKeeper):
         super().__init__(path)
         self.told: list[GapReason | int] = []
 
-    def gap(self, gap: Gap) -> None:
-        super().gap(gap)
+    def _gap(self, gap: Gap) -> None:
+        super()._gap(gap)
         self.told.append(gap.reason)
 
     def ends(self, seen: Sequence[EndSeen]) -> None:

@@ -19,6 +19,7 @@ import psycopg
 import pytest
 
 from monitor.trust import MEANING, Doubt
+from streams.admin import Admin
 from tests.acceptance.command import Forker
 from tests.acceptance.running import until
 from tests.figures import report
@@ -204,18 +205,17 @@ def _copied(file: Path, copy: Path) -> None:
     shutil.copyfile(file, copy)
 
 
-def until_published(place: Scene, offset: int) -> None:
-    """Wait until the group's offset in Kafka is *offset*."""
+def until_published(place: Scene, offset: int, facts: int = 0) -> None:
+    """Wait until the group's offset in Kafka is *offset*, and says that there are *facts*."""
 
-    def committed() -> object:
-        admin = place.kafka.admin()
-        try:
-            found = admin.list_group_offsets(place.topic)[place.topic]
-            return {tp.topic: at.offset for tp, at in found.items()}.get(place.topic)
-        finally:
-            admin.close()
+    def committed() -> bool:
+        with Admin(place.connection) as admin:
+            found = admin.committed(place.topic).get((place.topic, 0))
+        if found is None or found.written is None:
+            return False
+        return found.offset == offset and found.written.book >= facts
 
-    until(lambda: committed() == offset, f"the group at {offset}", 30)
+    until(committed, f"the group at {offset}, with {facts} facts", 30)
 
 
 def test_an_old_copy_of_the_database_put_back_is_told_and_stays_unverified_until_accepted(
@@ -253,6 +253,32 @@ def test_an_old_copy_of_the_database_put_back_is_told_and_stays_unverified_until
     assert MEANING[Doubt.DATABASE_RESTORED].way_back_zh in page["description"]["zh"]
     assert "UNVERIFIED" in places.until_told("duty_opened")["summary"]["en"]
     report("unverified.database_restored", seconds=round(time.monotonic() - began, 1))
+
+
+def test_an_old_copy_is_told_though_no_record_came_since_by_a_file_that_it_does_not_know(
+    place: Place, receiver: Receiver
+) -> None:
+    """Kafka's positions agree: what was written beside them does not."""
+    where = place.scene
+    where.put(*people(0, 5))
+    with where.running():
+        where.until_individuals(5)
+        until_published(where, 5)
+    place.copy()
+    file = where.facetally.home / "more.ndjson"
+    file.write_text("".join(f"{one}\n" for one in people(5, 8)), encoding="utf-8")
+    where.facetally.good("apply", str(file), "--source", "cloudevents")
+    with where.running():
+        until_published(where, 5, facts=8)
+        known = where.processor()["verified"]
+    place.put_back()
+    with where.running(), shown(where, receiver) as places:
+        page = places.until_told("database_restored")
+
+    assert known is True
+    assert where.individuals() == 5
+    assert [why["reason"] for why in where.processor()["unverified"]] == ["database_restored"]
+    assert (page["facts"]["records"], page["facts"]["facts"]) == (0, 3)
 
 
 def test_an_empty_database_under_a_group_that_has_read_before_is_told_of_whoever_comes(

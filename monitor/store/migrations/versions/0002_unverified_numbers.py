@@ -16,6 +16,7 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("positions", sa.Column("read_at", sa.BigInteger(), nullable=True))
     op.add_column("positions", sa.Column("excused", sa.BigInteger(), nullable=True))
+    op.add_column("positions", sa.Column("passed", sa.BigInteger(), nullable=True))
     op.add_column("topics", sa.Column("told_silent", sa.BigInteger(), nullable=True))
     op.add_column("unverified", sa.Column("accepted_at", sa.BigInteger(), nullable=True))
     # Nobody knows when these were last read; counted from now a dead source is noticed, too.
@@ -26,5 +27,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_column("unverified", "accepted_at")
     op.drop_column("topics", "told_silent")
+    op.drop_column("positions", "passed")
     op.drop_column("positions", "excused")
     op.drop_column("positions", "read_at")

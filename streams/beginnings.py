@@ -1,0 +1,105 @@
+"""Looks up where reading begins, and has that kept with all that it means, or nothing of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from monitor.facts import Instant
+from monitor.intake import Ahead, Batch, Gap, Keeper, Move, Written
+from streams.neighbours import Spans, Threads
+from streams.placing import Kept, Known, Place, aheads, place
+from streams.transport import Partition
+
+log = logging.getLogger(__name__)
+
+
+class Looked(NamedTuple):
+    """What was looked up at *now* of partitions that are new to a worker."""
+
+    places: Mapping[Partition, Place]
+    found: list[Ahead]
+    committed: Mapping[Partition, int]
+    written: Written
+    now: Instant
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """Return the gaps among the places."""
+        return [at.gap for at in self.places.values() if at.gap is not None]
+
+
+class Beginnings:
+    """Where a worker's partitions begin; *sources* are the names of its topics' sources."""
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        admin: Spans,
+        group: str,
+        threads: Threads,
+        sources: Mapping[str, str],
+        clock: Callable[[], Instant],
+    ) -> None:
+        self._keeper, self._admin, self._group = keeper, admin, group
+        self._threads, self._sources, self._clock = threads, sources, clock
+
+    async def look_up(self, wanted: Iterable[Partition], kept: Mapping[Partition, Kept]) -> Looked:
+        """Look up where to read *wanted*, and what that means, before any of it is kept.
+
+        *kept* is how far we had got with partitions that nobody else has had since.
+        """
+        spans = await self._threads.admin(lambda: self._admin.spans(wanted))
+        # Before the database: whoever had these partitions may still be keeping and publishing.
+        committed = await self._threads.admin(lambda: self._admin.committed(self._group))
+        known = Known(committed, dict(kept))
+        stored = await self._threads.keeper(lambda: self._keeper.positions(wanted))
+        written = await self._threads.keeper(self._keeper.written)
+        now = self._clock()
+        places = {tp: place(*tp, stored.get(tp), span, now) for tp, span in spans.items()}
+        found = aheads(spans, stored, written, known, now)
+        return Looked(places, found, {tp: at.offset for tp, at in committed.items()}, written, now)
+
+    async def keep(self, looked: Looked) -> None:
+        """Have kept, at once, new positions, gaps, and that the database is an older one.
+
+        If that fails, or we are killed, all of it is found again.
+        """
+        begun = self._begun(looked)
+        if not (begun or looked.gaps or looked.found):
+            return
+        for gap in looked.gaps:
+            log.error(
+                "gap in %s-%d (%s): %d is stored, reading goes on at %d",
+                *(gap.topic, gap.partition, gap.reason, gap.expected, gap.resume),
+            )
+        if looked.found:
+            log.error(
+                "more was read or written than is stored, as %d partitions show: the database is "
+                "an older one; reading goes on from it",
+                len(looked.found),
+            )
+        keep = partial(
+            self._keeper.placed,
+            begun=begun,
+            gaps=looked.gaps,
+            found=looked.found,
+            committed=looked.committed,
+        )
+        await self._threads.keeper(keep)
+
+    def _begun(self, looked: Looked) -> list[Batch]:
+        """Return batches that keep where reading begins, so that no later gap goes unnoticed."""
+        return [
+            Batch(
+                source=self._sources[tp[0]],
+                topic=tp[0],
+                facts=(),
+                read_at=looked.now,
+                move=Move(*tp, at.topic_id, None, at.offset),
+            )
+            for tp, at in sorted(looked.places.items())
+            if at.expected is None
+        ]
