@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from sqlalchemy import Engine, func, select
+from sqlalchemy.exc import DBAPIError
 
 from monitor.facts import Instant
 from monitor.intake import (
@@ -185,12 +186,16 @@ class SqlKeeper:
 
     def _look_back(self, due: Iterable[str], now: Instant) -> None:
         """Look back on all of *due*, then raise the first error that one of them met with."""
-        errors = []
+        errors: list[Exception] = []
         for processor in due:
             try:
                 self._looking.recount(self._registry.names, processor, now)
+            except UnknownNumber as exc:
+                errors.insert(0, exc)  # no failure: names are read again, and so is the book
             except Exception as exc:  # noqa: BLE001 - raised below, when the others had their turn
-                pause = self._backoff.failed(processor)
+                # A database that says no is asked again as soon as anybody asks it anything.
+                of_database = isinstance(exc, DBAPIError)
+                pause = 0.0 if of_database else self._backoff.failed(processor)
                 what = type(exc).__name__  # its text may be that of a statement
                 log.warning("looking back on %s failed (%s): again in %g s", processor, what, pause)
                 errors.append(exc)

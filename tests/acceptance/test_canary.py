@@ -271,11 +271,11 @@ def broken(made: Home, url: str | None) -> Iterator[None]:
             with psycopg.connect(address, autocommit=True) as server:
                 server.execute(statement.encode())
 
-    execute("ALTER TABLE book RENAME TO book_away")
+    execute("ALTER TABLE subjects RENAME TO subjects_away")
     try:
         yield
     finally:
-        execute("ALTER TABLE book_away RENAME TO book")
+        execute("ALTER TABLE subjects_away RENAME TO subjects")
 
 
 def dump(made: Home, url: str | None) -> bytes:

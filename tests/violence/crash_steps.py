@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, event
 from monitor.store.engine import is_sqlite
 
 _SPACE = re.compile(r"\s+")
-_LONGEST = 200
+_LONGEST = 2_000
 
 KILLED = 77
 """What a process that ``Killer`` has ended exits with."""

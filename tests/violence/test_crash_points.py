@@ -1,6 +1,6 @@
 """A process is killed at each step that touches the outside; the story still ends as it must.
 
-In ``make check`` every step on SQLite and every tenth on PostgreSQL; a process is started again
+In ``make check`` every step on SQLite and every fifth on PostgreSQL; a process is started again
 where a kill left what none had left before, and after every tenth. In full size every step on both,
 and a start after each. And processes are killed again while they recover. What is checked in the
 end is in ``crash_check.py``, why this proves what it claims in ``docs/decisions/0007``.
@@ -42,7 +42,7 @@ def test_a_kill_at_any_step_changes_nothing_on_sqlite() -> None:
 
 @pytest.mark.timeout(3600)
 def test_a_kill_at_any_step_changes_nothing_on_postgresql(postgres: Postgres) -> None:
-    began, each = time.monotonic(), sized(10, 1)
+    began, each = time.monotonic(), sized(5, 1)
 
     urls = [postgres.database() for _ in range(LANES)]
     tally = in_lanes(every_step, urls, each, AGAIN)
