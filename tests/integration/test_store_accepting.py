@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
@@ -23,25 +21,13 @@ from tests.integration.store_kit import (
     keeper,
     one_topic,
     policy,
-    postgres_engine,
     rows,
-    sqlite_engine,
 )
 
 SOURCES = Sources(feeding=one_topic)
 POLICY = dataclasses.replace(policy(2), sources=SOURCES)
 AHEAD = Ahead(TOPIC, 0, 1, 5, NOW)
 GAP = Gap(TOPIC, 0, "id", GapReason.RETENTION, 1, 9, NOW)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    if request.param == "sqlite":
-        with sqlite_engine(tmp_path) as made:
-            yield made
-        return
-    with postgres_engine(request.getfixturevalue("postgres_url")) as made:
-        yield made
 
 
 def reasons(engine: Engine, now: int = NOW, sources: Sources = SOURCES) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -32,7 +32,6 @@ from tests.integration.store_kit import (
     notices,
     one_topic,
     policy,
-    postgres_engine,
     rows,
     sqlite_engine,
 )
@@ -41,16 +40,6 @@ from tests.keeper import Names
 T = TypeVar("T")
 HERE = (TOPIC, 0)
 POLICY = dataclasses.replace(policy(2), sources=Sources(feeding=one_topic))
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    if request.param == "sqlite":
-        with sqlite_engine(tmp_path) as made:
-            yield made
-        return
-    with postgres_engine(request.getfixturevalue("postgres_url")) as made:
-        yield made
 
 
 def reasons(engine: Engine) -> dict[str, list[str]]:

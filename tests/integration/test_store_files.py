@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
@@ -26,22 +25,11 @@ from tests.integration.store_kit import (
     notices,
     postgres_engine,
     rows,
-    sqlite_engine,
 )
 
 ONE, OTHER = File("1a", "one.ndjson"), File("2b", "other.ndjson")
 OPENED = [("frt.file", date(2026, 3, 2))]
 TAKES_AWAY = subject_removed(ANN, MARCH_2 + 1, 1)  # with it there was no reach, ever
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    if request.param == "sqlite":
-        with sqlite_engine(tmp_path) as made:
-            yield made
-        return
-    with postgres_engine(request.getfixturevalue("postgres_url")) as made:
-        yield made
 
 
 def half(engine: Engine, run: Run, facts: Sequence[StorageFact] = TWO) -> None:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,7 +35,6 @@ from tests.integration.store_kit import (
     notices,
     postgres_engine,
     rows,
-    sqlite_engine,
 )
 
 BETA = Place("beta", "gate", "")
@@ -52,16 +50,6 @@ with locks.looking_back(open_engine(sys.argv[1]), 1, wait=True) as ours:
     print(ours, flush=True)
     time.sleep(600)
 """
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    if request.param == "sqlite":
-        with sqlite_engine(tmp_path) as made:
-            yield made
-        return
-    with postgres_engine(request.getfixturevalue("postgres_url")) as made:
-        yield made
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
@@ -29,9 +27,7 @@ from tests.integration.store_kit import (
     notices,
     one_topic,
     policy,
-    postgres_engine,
     rows,
-    sqlite_engine,
 )
 
 BETA, LATE = Place("beta", "gate", ""), Place("late", "gate", "")
@@ -39,16 +35,6 @@ LIMIT = 100 * SECOND
 HOUR = 3_600 * SECOND
 SOURCES = Sources(feeding=one_topic, silent_after={TOPIC: LIMIT})
 POLICY = dataclasses.replace(policy(2), sources=SOURCES)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    if request.param == "sqlite":
-        with sqlite_engine(tmp_path) as made:
-            yield made
-        return
-    with postgres_engine(request.getfixturevalue("postgres_url")) as made:
-        yield made
 
 
 def reasons(engine: Engine, now: int = NOW, sources: Sources = SOURCES) -> dict[str, list[str]]:
