@@ -18,7 +18,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -164,15 +164,21 @@ class Kafka:
         for broker in self.brokers.values():
             broker.kill()
 
-    def pause(self) -> None:
-        """SIGSTOP all brokers: whoever asks hears nothing."""
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """SIGSTOP all brokers within the block: whoever asks hears nothing."""
         for broker in self.brokers.values():
             broker.pause()
+        try:
+            yield
+        finally:
+            for broker in self.brokers.values():
+                broker.resume()
 
-    def resume(self) -> None:
-        """SIGCONT all brokers."""
-        for broker in self.brokers.values():
-            broker.resume()
+    def revive(self) -> None:
+        """Start what a test has killed and not started again."""
+        if not all(broker.alive() for broker in self.brokers.values()):
+            self.start()
 
     def close(self) -> None:
         """Stop for good and remove the data."""

@@ -177,9 +177,8 @@ def test_brokers_that_are_killed_stalled_or_no_longer_lead_change_no_number(
             found.more()
         for _ in range(STALLS):
             found.more()
-            cluster.pause()
-            time.sleep(LONGER_THAN_SESSION)
-            cluster.resume()
+            with cluster.paused():
+                time.sleep(LONGER_THAN_SESSION)
             cluster.until_up()
             found.more()
         finished(found)
