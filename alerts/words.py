@@ -19,7 +19,28 @@ _TITLES = {
     Kind.DUTY_OPENED: Words("A duty is open", "产生一项法定义务"),
     Kind.DUTY_MOVED: Words("A duty is due earlier than was thought", "义务期限提前"),
     Kind.DUE_SETTLED: Words("A provisional deadline is settled", "暂定期限已确定"),
+    Kind.DUE_MOVED: Words("A corrected calendar moves a last day", "节假日安排更正，截止日变动"),
     Kind.DUTY_CLOSED: Words("A duty is closed", "义务已结束"),
+    Kind.DUTY_REOPENED: Words("A duty is open again", "义务重新打开"),
+    Kind.DUTY_CORRECTED: Words("A trigger day was corrected by a person", "触发日已经人工更正"),
+    Kind.FILING_STEP: Words("A filing has moved on", "备案进度更新"),
+    Kind.FILING_REFUSED: Words(
+        "A step of a filing was told that is not possible", "收到不符合流程的备案步骤"
+    ),
+    Kind.FILING_WAITING: Words(
+        "A step of a filing was told for which there is no duty yet",
+        "收到备案步骤，但尚无对应义务",
+    ),
+    Kind.FACES_REMAIN: Words(
+        "FR use has ended, and faces are stored still", "已终止使用，但仍存储人脸信息"
+    ),
+    Kind.ENROLLED_AFTER_END: Words(
+        "A face was enrolled after the end of FR use", "终止使用后仍有人脸录入"
+    ),
+    Kind.CHANGE_PROPOSED: Words(
+        "Filed facts may have changed materially, a person decides",
+        "备案事项可能发生实质性变更，待人工确认",
+    ),
     Kind.RESTATEMENT_WAITS: Words(
         "A later trigger day waits for a decision", "触发日推迟，待人工确认"
     ),
@@ -41,6 +62,7 @@ _TITLES = {
         "A file was not applied to its end, no reach is confirmed",
         "文件导入未完成，不确认任何阈值达到",
     ),
+    Kind.THRESHOLD_APPROACHED: Words("A threshold comes near", "接近法定阈值"),
     Kind.SOURCE_SILENT: Words(
         "A source is silent, the number is unverified", "来源长时间无记录，数量未核实"
     ),
@@ -66,11 +88,29 @@ _RULES = {
     ),
     "frt.change": Words("change of the filing, Art. 15", "备案变更（第十五条）"),
     "frt.cancel": Words("cancellation of the filing, Art. 15", "备案注销（第十五条）"),
+    "frt.review": Words("review by the authority", "主管部门审核"),
+    "frt.supplement": Words("supplement to what was returned", "退回补正"),
+    "frt.pipia": Words("impact assessment, Art. 9", "个人信息保护影响评估（第九条）"),
+    "frt.retain": Words("records to be kept, Art. 9", "评估报告与处理记录保存（第九条）"),
+    "pio.report": Words("report of the PI protection officer", "个人信息保护负责人信息报送"),
+    "pio.legacy": Words(
+        "report of the PI protection officer, reached before 2025-07-18",
+        "个人信息保护负责人信息报送（2025-07-18 前已达到）",
+    ),
+    "audit.periodic": Words("periodic compliance audit", "定期合规审计"),
+    "incident.other": Words("report of a security incident", "网络安全事件报告"),
 }
 
 _CLAUSES = (
     ("individuals", Words("individuals stored: {}", "存储人数：{}")),
     ("at_least", Words("threshold: {}", "阈值：{}")),
+    ("percent", Words("per cent of the threshold passed: {}", "已超过阈值的百分比：{}")),
+    ("forecast", Words("forecast trigger day: {}", "预计触发日：{}")),
+    ("forecast_from", Words("forecast trigger day from {} on", "预计触发日不早于：{}")),
+    (
+        "forecast_between",
+        Words("forecast trigger day between {}", "预计触发日区间：{}"),
+    ),
     ("trigger_day", Words("trigger day: {} (Beijing)", "触发日：{}（北京时间）")),
     ("was_trigger_day", Words("trigger day before: {}", "原触发日：{}")),
     ("due_day", Words("last day to act: {}", "截止日：{}")),
@@ -81,7 +121,22 @@ _CLAUSES = (
             "截止日（暂定，节假日安排尚未公布）：{} 之间",
         ),
     ),
+    ("due_at", Words("too late from {} on", "逾期时刻：{}")),
     ("was_due_day", Words("last day before: {}", "原截止日：{}")),
+    (
+        "was_due_between",
+        Words("last day before, provisional: between {}", "原截止日（暂定）：{} 之间"),
+    ),
+    ("step", Words("step: {}", "步骤：{}")),
+    ("day", Words("on: {}", "日期：{}")),
+    ("status", Words("the duty is: {}", "义务状态：{}")),
+    ("in_time", Words("submitted in time: {}", "按期提交：{}")),
+    ("why", Words("why: {}", "原因：{}")),
+    ("reference", Words("reference: {}", "文号：{}")),
+    ("still_stored", Words("individuals stored still: {}", "仍存储人数：{}")),
+    ("systems", Words("in systems: {}", "所在系统：{}")),
+    ("change", Words("change: {}", "变更：{}")),
+    ("evidence", Words("evidence: {}", "依据：{}")),
     ("topic", Words("topic: {}", "主题：{}")),
     ("partition", Words("partition: {}", "分区：{}")),
     ("stored", Words("next offset in the database: {}", "数据库中的位置：{}")),
@@ -115,6 +170,11 @@ def description(body: Body) -> Words:
     return Words("; ".join(en for en, _ in said), "；".join(zh for _, zh in said))
 
 
+def rule_words(rule: str) -> Words:
+    """Return what *rule* is about; a rule of one's own has its id alone."""
+    return _RULES.get(rule, Words(rule, rule))
+
+
 def plain(value: str | int | bool | None) -> str:  # noqa: FBT001 - a value, not a switch
     """Return *value* as the text of an annotation."""
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -139,4 +199,4 @@ def _headline(kind: Kind, rule: str | None, processor: str | None, body: Body) -
 
 
 def _said(name: str, value: str | int | bool, to: str) -> str:  # noqa: FBT001 - a value
-    return plain(value).replace("/", f" {to} ") if name == "due_between" else plain(value)
+    return plain(value).replace("/", f" {to} ") if name.endswith("_between") else plain(value)

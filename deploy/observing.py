@@ -20,7 +20,7 @@ from monitor.metrics import (
     new_registry,
     serve,
 )
-from monitor.store import gauges
+from monitor.store import calendars, gauges
 from streams.telling import Logged, Partition
 
 log = logging.getLogger("facetally")
@@ -118,8 +118,10 @@ def serve_alerts_metrics(monitor: Monitor) -> AlertsMetrics:
     metrics = AlertsMetrics(registry)
     settings = monitor.settings
 
+    current = calendars.Current(monitor.calendar)
+
     def read() -> gauges.Gauges:
-        return gauges.read(monitor.engine, settings.rules, sources_of(settings), clock())
+        return gauges.read(monitor.engine, settings.rules, sources_of(settings), clock(), current)
 
     registry.register(LedgerCollector(read, monitor.calendar, clock))
     _serve(registry, settings.metrics_address)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 
@@ -103,6 +103,15 @@ class Table:
             value = int(str(value))
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise BadConfig(f"{self._name(key)}: must be a whole number of at least {least}")
+        return value
+
+    def whole_numbers(self, key: str, default: Sequence[int]) -> Sequence[int]:
+        """Take a list of whole numbers."""
+        value = self._take(key)
+        if value is None:
+            return default
+        if not isinstance(value, list) or not all(type(one) is int for one in value):
+            raise BadConfig(f"{self._name(key)}: must be a list of whole numbers")
         return value
 
     def number(self, key: str, default: float, least: float) -> float:

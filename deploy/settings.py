@@ -18,10 +18,13 @@ from urllib.parse import urlsplit
 from alerts.channel import BadSettings
 from deploy.channels import ChannelSettings, read_channels
 from deploy.reading import BadConfig, Table
+from deploy.settings_rules import located, read_levels
+from monitor.approach import Levels
 from monitor.limits import RejectLimit
 from monitor.marks import Marks, SystemMark
 from monitor.rules import SHIPPED, Rule, RuleError, with_overrides
 from monitor.store.engine import BadDatabaseUrl, checked_url
+from monitor.store.retention import LEAST_YEARS
 from streams.adapters.mapping import BadMapping, SourceMapping, read_mapping
 from streams.connection import Sasl, Tls
 
@@ -71,6 +74,7 @@ class Settings:
     silent_after_hours: float
     max_batch_records: int
     calendar_dir: Path | None
+    retention_years: int
     tls: Tls | None
     sasl: Sasl | None
     rules: Sequence[Rule]
@@ -79,6 +83,9 @@ class Settings:
     sources: Mapping[str, SourceSettings]
     channels: Sequence[ChannelSettings]
     limit: RejectLimit
+    remind_working_days: int
+    far_percent: float
+    levels: Levels
 
     def feeding(self, processor: str) -> list[str]:
         """Return the topics that can hold facts of *processor*."""
@@ -119,7 +126,9 @@ def load(path: str | None, environ: Mapping[str, str] = os.environ) -> Settings:
         raise BadConfig(f"{file}: this is not TOML: {exc}") from None
     try:
         return parse(found, file, environ)
-    except (BadMapping, RuleError, BadSettings, BadDatabaseUrl, BadConfig) as exc:
+    except RuleError as exc:
+        raise BadConfig(f"{file}: {located(text, exc)}") from None
+    except (BadMapping, BadSettings, BadDatabaseUrl, BadConfig) as exc:
         raise BadConfig(f"{file}: {exc}") from None
 
 
@@ -147,6 +156,7 @@ def parse(found: Mapping[str, object], path: Path | None, environ: Mapping[str, 
         silent_after_hours=silent,
         max_batch_records=root.whole("max_batch_records", 20_000, least=1),
         calendar_dir=_path(root.optional("calendar_dir"), here),
+        retention_years=_retention(root.whole("retention_years", LEAST_YEARS, least=0)),
         tls=tls,
         sasl=_sasl(root.table("sasl"), here),
         rules=with_overrides(SHIPPED, [dict(one.raw()) for one in root.tables("rules")]),
@@ -155,6 +165,9 @@ def parse(found: Mapping[str, object], path: Path | None, environ: Mapping[str, 
         sources=sources,
         channels=read_channels(root.tables("channels"), here),
         limit=_limit(root.table("reject_limit")),
+        remind_working_days=root.whole("remind_working_days", 5, least=1),
+        far_percent=root.number("far_percent", 20, least=1),
+        levels=read_levels(root.table("early_warnings")),
     )
     root.finish()
     _check_topics(settings.topics)
@@ -170,6 +183,15 @@ def _address(text: str) -> str:
     if not good or "@" in text:
         raise BadConfig("metrics_address: must be HOST:PORT, such as 127.0.0.1:9464")
     return text
+
+
+def _retention(years: int) -> int:
+    if years < LEAST_YEARS:
+        raise BadConfig(
+            f"retention_years: must be at least {LEAST_YEARS}: Order No. 19 art. 9 has evidence "
+            "kept so long, and facetally never deletes any"
+        )
+    return years
 
 
 def _path(text: str | None, here: Path) -> Path | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.secret import read_secret, secret_for
 from deploy.settings import Settings
+from monitor.calendars import Sheet, read_sheets
 from monitor.facts import Instant
 from monitor.identity import Identity
+from monitor.store import calendars
 from monitor.store.database import (
     WrongDatabase,
     check_secret,
@@ -18,7 +21,14 @@ from monitor.store.database import (
     fingerprint,
     upgrade,
 )
-from monitor.store.engine import Engine, answering, is_sqlite, open_engine
+from monitor.store.engine import (
+    DatabaseUnreachable,
+    Engine,
+    answering,
+    is_sqlite,
+    open_engine,
+    reading,
+)
 from monitor.store.keeper import SqlKeeper
 from monitor.store.keeping import Policy
 from monitor.trust import Sources
@@ -27,6 +37,8 @@ from streams.adapters.cloudevents import CloudEvents
 from streams.adapters.debezium import Debezium
 from streams.reader import Source
 from streams.records import Adapter
+
+log = logging.getLogger("facetally")
 
 
 def clock() -> Instant:
@@ -41,7 +53,8 @@ class Monitor:
     settings: Settings
     engine: Engine
     identity: Identity
-    calendar: Calendar
+    calendar: Calendar  # with what was loaded when this was opened
+    sheets: tuple[Sheet, ...] = ()  # the files
 
     @property
     def policy(self) -> Policy:
@@ -52,13 +65,18 @@ class Monitor:
             marks=self.settings.marks,
             limit=self.settings.limit,
             sources=sources_of(self.settings),
+            levels=self.settings.levels,
+            remind_after=self.settings.remind_working_days,
+            far=self.settings.far_percent / 100,
         )
 
     def keeper(self, now: Instant, *, background: bool = False) -> SqlKeeper:
         """Return the keeper for a worker or ``apply``; marks that changed are applied first.
 
-        A worker has its look backs in the *background*.
+        A worker has its look backs in the *background*. What calendars and rules are used is
+        written into the audit log, once.
         """
+        calendars.note_used(self.engine, self.sheets, self.settings.rules, now)
         return SqlKeeper(
             self.engine,
             self.policy,
@@ -101,8 +119,31 @@ def sources_of(settings: Settings) -> Sources:
 
 
 def calendar_of(settings: Settings) -> Calendar:
-    """Return the shipped calendars with those of the settings' folder."""
+    """Return the shipped calendars with those of the settings' folder; no database is asked."""
     return load_calendar(settings.calendar_dir)
+
+
+def files_and_kept(
+    settings: Settings,
+) -> tuple[Calendar, Sequence[Sheet], Sequence[calendars.Kept]]:
+    """Return the calendar in use, the files, and what the database keeps, without the secret.
+
+    Where no database answers it is the calendar of the files alone.
+    """
+    sheets, kept = read_sheets(settings.calendar_dir), list[calendars.Kept]()
+    engine = _engine(settings)
+    try:
+        if _exists(engine):
+            with answering(engine):
+                check_version(engine)
+                with reading(engine) as connection:
+                    kept = calendars.kept(connection)
+    except (WrongDatabase, DatabaseUnreachable) as exc:
+        log.warning("what was loaded is not known here: %s", exc)
+    finally:
+        engine.dispose()
+    years = [sheet.year for sheet in sheets]
+    return Calendar(calendars.with_kept(years, (one.sheet for one in kept))), sheets, kept
 
 
 def open_monitor(settings: Settings) -> Monitor:
@@ -118,8 +159,12 @@ def open_monitor(settings: Settings) -> Monitor:
         # Only a database without a fingerprint is written to: who reads waits for no worker.
         if fingerprint(engine) != identity.fingerprint:
             check_secret(engine, identity.fingerprint)
+        sheets = read_sheets(settings.calendar_dir)
+        with reading(engine) as connection:
+            files = Calendar(tuple(sheet.year for sheet in sheets))
+            calendar = calendars.current(connection, files)
     return Monitor(
-        settings=settings, engine=engine, identity=identity, calendar=calendar_of(settings)
+        settings=settings, engine=engine, identity=identity, calendar=calendar, sheets=sheets
     )
 
 
@@ -144,6 +189,11 @@ def _engine(settings: Settings) -> Engine:
 
 
 def _must_exist(engine: Engine) -> None:
+    if not _exists(engine):
+        where = engine.url.database
+        raise WrongDatabase(f"there is no database at {where}: run 'facetally db upgrade' first")
+
+
+def _exists(engine: Engine) -> bool:
     path = engine.url.database
-    if is_sqlite(engine) and path and not Path(path).exists():
-        raise WrongDatabase(f"there is no database at {path}: run 'facetally db upgrade' first")
+    return not (is_sqlite(engine) and path and not Path(path).exists())

@@ -2,8 +2,8 @@
 
 A duty is a value. Its status is computed from it and one *now*, never stored; its clock does not
 stop when the stock falls. ``restated`` only decides: the caller writes what was decided, with its
-reason, into the audit log, and pages. Filings are not part of this module yet: a duty ends only
-when a person closes it.
+reason, into the audit log, and pages. How far the filing that meets it has got is its *life*
+(``monitor.filings``).
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 from monitor.facts import Instant, Version
+from monitor.filings import OWED, REVIEW, UNTOUCHED, Life, State
 from monitor.rules import Rule, RuleError, rule_for_trigger
 from monitor.workdays import Calendar, Deadline, beijing_day, overdue_from
+
+_HOUR_US: Instant = 3_600_000_000
 
 
 class Status(StrEnum):
@@ -24,7 +27,11 @@ class Status(StrEnum):
 
     OPEN = "open"
     OVERDUE = "overdue"
+    SUBMITTED = "submitted"
+    RETURNED = "returned"
     COMPLETED = "completed"
+    FAILED = "failed"  # and still owed
+    TERMINATED = "terminated"  # and, but for a supplement clock, still owed
     ANNULLED = "annulled"
 
 
@@ -35,7 +42,8 @@ class Duty:
     *key* tells apart the duties of one processor and rule: the number of the latch ("1", "2", ..)
     or ``event_key``. *trigger_at* is event time, *opened_at* is when we knew; *not_later_than*
     says that the trigger day is only bounded from above. *proof* is JSON, without personal data.
-    *annulled* is the reason a person gave for closing it without anything being done.
+    *annulled* is the reason a person gave for closing it without anything being done. *life* is
+    what happened to its filing.
     """
 
     processor: str
@@ -49,6 +57,7 @@ class Duty:
     proof: Mapping[str, object] = field(hash=False)
     closed_at: Instant | None = None
     annulled: str | None = None
+    life: Life = UNTOUCHED
 
     def __post_init__(self) -> None:
         if not (self.processor and self.rule and self.key):
@@ -64,13 +73,35 @@ class Duty:
     @property
     def overdue_at(self) -> Instant:
         """The first instant that is too late; by the early end while provisional."""
-        return overdue_from(self.deadline.earliest)
+        return self.deadline.overdue_at
 
     def status(self, now: Instant) -> Status:
         """Return how the duty stood at *now*, also for a *now* before it was closed."""
+        state = self.life.state_at(now)
         if self.closed_at is not None and self.closed_at <= now:
-            return Status.COMPLETED if self.annulled is None else Status.ANNULLED
-        return Status.OVERDUE if now >= self.overdue_at else Status.OPEN
+            if self.annulled is not None:
+                return Status.ANNULLED
+            return Status.TERMINATED if state is State.TERMINATED else Status.COMPLETED
+        if state is not State.OPEN:
+            return Status(state.value)
+        late = now >= self.overdue_at and not self.of_authority
+        return Status.OVERDUE if late else Status.OPEN
+
+    @property
+    def of_authority(self) -> bool:
+        """Whether the clock is the authority's: shown, and never owed by the processor."""
+        return self.rule == REVIEW
+
+    @property
+    def owed(self) -> bool:
+        """Whether the processor has to act now: nothing was submitted, or what was has failed."""
+        return self.closed_at is None and self.life.state in OWED and not self.of_authority
+
+    @property
+    def in_time(self) -> bool | None:
+        """Whether its filing was first submitted in time; None while there is none."""
+        submitted = self.life.submitted_at
+        return None if submitted is None else submitted < self.overdue_at
 
 
 class Decision(StrEnum):
@@ -89,6 +120,7 @@ class Why(StrEnum):
     LATER_DAY = "later_day"
     REACH_VANISHED = "reach_vanished"
     DUTY_CLOSED = "duty_closed"
+    DECIDED = "decided"  # by a person, who knew of that day
     NO_RULE_THEN = "no_rule_then"  # nothing was owed for the day found, or the rule is off
 
 
@@ -125,9 +157,10 @@ def owed(
 ) -> Duty:
     """Return the duty that *rule* opens; *rule* is what ``rule_for_trigger`` gave for its day.
 
-    Raises RuleError for a rule whose clock is not built, which no enabled rule has.
+    One that keeps something is over, by itself, when its last day is.
     """
     trigger_day = beijing_day(trigger_at)
+    deadline = deadline_under(rule, trigger_day, calendar, trigger_at)
     return Duty(
         processor=processor,
         rule=rule.id,
@@ -136,16 +169,20 @@ def owed(
         trigger_at=trigger_at,
         not_later_than=not_later_than,
         opened_at=known_at,
-        deadline=deadline_under(rule, trigger_day, calendar),
+        deadline=deadline,
         proof=proof,
+        closed_at=deadline.overdue_at if rule.keeps else None,
     )
 
 
-def deadline_under(rule: Rule, trigger_day: date, calendar: Calendar) -> Deadline:
-    """Return the last day to act under *rule*. Raises RuleError if its clock is not built.
+def deadline_under(
+    rule: Rule, trigger_day: date, calendar: Calendar, trigger_at: Instant | None = None
+) -> Deadline:
+    """Return the last day to act under *rule*; clocks of hours need the instant of the trigger.
 
     Calendar days and years end on whatever day they end: that a last day that is off may move to
-    the next working day is not counted on.
+    the next working day is not counted on. What is to be done at once is to be done on the
+    trigger day.
     """
     match rule:
         case Rule(unit="working_days", period=int(period)):
@@ -153,11 +190,16 @@ def deadline_under(rule: Rule, trigger_day: date, calendar: Calendar) -> Deadlin
         case Rule(unit="calendar_days", period=int(period)):
             last = trigger_day + timedelta(days=period - rule.count_trigger_day)
         case Rule(unit="years", period=int(period)):
-            last = _years_after(trigger_day, period)
+            last = years_after(trigger_day, period)
         case Rule(unit="fixed_date", fixed_date=date() as last):
             pass
+        case Rule(unit="at_once"):
+            last = trigger_day
+        case Rule(unit="hours", period=int(period)) if trigger_at is not None:
+            due_at = trigger_at + period * _HOUR_US
+            return Deadline.on(beijing_day(due_at - 1), calendar.version, due_at)
         case _:
-            raise RuleError(rule.id, "unit", f"clocks of {rule.unit} are not built yet")
+            raise RuleError(rule.id, "unit", f"a clock of {rule.unit} needs more than a day")
     return Deadline.on(last, calendar.version)
 
 
@@ -170,8 +212,8 @@ def recounted(duty: Duty, rules: Iterable[Rule], calendar: Calendar) -> Duty | N
     rule = next((rule for rule in rules if rule.id == duty.rule and rule.enabled), None)
     if rule is None or duty.closed_at is not None:
         return None
-    deadline = deadline_under(rule, duty.trigger_day, calendar)
-    same = (deadline.provisional, deadline.days) == (duty.deadline.provisional, duty.deadline.days)
+    deadline = deadline_under(rule, duty.trigger_day, calendar, duty.trigger_at)
+    same = replace(deadline, calendar_version=duty.deadline.calendar_version) == duty.deadline
     return None if same else replace(duty, deadline=deadline)
 
 
@@ -206,6 +248,7 @@ def restated(
             proof=proof,
             not_later_than=not_later_than,
         )
+        moved = replace(moved, life=duty.life)
     return Restatement(
         decision=decision,
         why=why,
@@ -219,14 +262,18 @@ def restated(
 def as_json(duty: Duty, now: Instant, calendar: Calendar) -> dict[str, object]:
     """Return one entry of ``duties --json``. Days are ``YYYY-MM-DD``; *now* gives the day today.
 
-    ``working_days_left`` is to the early end while provisional, and None once closed.
+    ``working_days_left`` is to the early end while provisional, and None unless it is to be acted.
+    ``owed_by`` is who has to act: a review clock is the authority's.
     """
     deadline = duty.deadline
     status = duty.status(now)
-    running = status in {Status.OPEN, Status.OVERDUE}
+    ended = duty.closed_at is not None and duty.closed_at <= now
+    running = not ended and duty.life.state_at(now) in OWED
+    submitted = duty.life.submitted_at
     return {
         "processor": duty.processor,
         "rule": duty.rule,
+        "key": duty.key,
         "status": status.value,
         "trigger_day": duty.trigger_day.isoformat(),
         "due_day": deadline.due_day.isoformat() if deadline.due_day else None,
@@ -235,17 +282,71 @@ def as_json(duty: Duty, now: Instant, calendar: Calendar) -> dict[str, object]:
             calendar.working_days_left(beijing_day(now), deadline) if running else None
         ),
         "calendar_version": deadline.calendar_version,
+        "owed_by": "authority" if duty.of_authority else "processor",
+        "submitted_day": None if submitted is None else beijing_day(submitted).isoformat(),
+        "submitted_in_time": duty.in_time,
         "proof": dict(duty.proof),
+        **_too_late(deadline),
     }
+
+
+def corrected(
+    duty: Duty,
+    rules: Iterable[Rule],
+    day: date,
+    *,
+    known_at: Instant,
+    calendar: Calendar,
+    by: str,
+    reason: str,
+    found_at: Instant | None = None,
+) -> Duty:
+    """Return *duty* with the trigger *day* on which a person decided, and its deadline by it.
+
+    *found_at* is the trigger as the facts have it now. While they say the same, that decision
+    holds; an earlier day than that which is found later moves the duty as always. Raises
+    RuleError if nothing is owed for a trigger of that day.
+    """
+    rule = rule_for_trigger(rules, duty.rule, day)
+    if rule is None:
+        raise RuleError(duty.rule, "since", f"owes nothing for {day}; annul the duty instead")
+    found = None if found_at is None else beijing_day(found_at)
+    decided: dict[str, object] = {
+        "by": by,
+        "reason": reason,
+        "at": known_at,
+        "was_trigger_day": duty.trigger_day.isoformat(),
+        "found_trigger_day": None if found is None else found.isoformat(),
+    }
+    moved = owed(
+        rule,
+        processor=duty.processor,
+        key=duty.key,
+        trigger_at=found_at if found_at is not None and found == day else _first_instant(day),
+        known_at=duty.opened_at,
+        calendar=calendar,
+        proof={**duty.proof, "corrected": decided},
+    )
+    return replace(moved, closed_at=duty.closed_at, life=duty.life)
+
+
+def _first_instant(day: date) -> Instant:
+    return overdue_from(day - timedelta(days=1))
+
+
+def _known_when_decided(duty: Duty) -> object:
+    decided = duty.proof.get("corrected")
+    return decided.get("found_trigger_day") if isinstance(decided, dict) else None
 
 
 def _judged(duty: Duty, found: date | None, rule: Rule | None) -> tuple[Decision, Why]:
     if found == duty.trigger_day:
         return Decision.KEEP, Why.SAME_DAY
-    if duty.closed_at is not None:
-        return Decision.ASK, Why.DUTY_CLOSED
-    if found is None:
-        return Decision.ASK, Why.REACH_VANISHED
+    if found is not None and found.isoformat() == _known_when_decided(duty):
+        return Decision.KEEP, Why.DECIDED
+    if duty.closed_at is not None or found is None:
+        closed = duty.closed_at is not None
+        return Decision.ASK, Why.DUTY_CLOSED if closed else Why.REACH_VANISHED
     if found > duty.trigger_day:
         return Decision.ASK, Why.LATER_DAY
     if rule is None:
@@ -253,7 +354,15 @@ def _judged(duty: Duty, found: date | None, rule: Rule | None) -> tuple[Decision
     return Decision.MOVE, Why.EARLIER_DAY
 
 
-def _years_after(day: date, years: int) -> date:
+def _too_late(deadline: Deadline) -> dict[str, str]:
+    """Return the first instant that is too late, of a clock of hours; of days their end is."""
+    if deadline.due_at is None:
+        return {}
+    return {"due_at": datetime.fromtimestamp(deadline.due_at / 1e6, UTC).isoformat()}
+
+
+def years_after(day: date, years: int) -> date:
+    """Return the same day *years* later."""
     try:
         return day.replace(year=day.year + years)
     except ValueError:  # 29 February: the last day of the month (Civil Code art. 202)

@@ -150,7 +150,26 @@ class Changed(NamedTuple):
     at: Instant
 
 
+class Filed(NamedTuple):
+    """A step of a filing was told.
+
+    *kind* is ``submitted``, ``returned``, ``completed`` or ``failed``. *rule*, *duty* (its key)
+    and *reference* are None where they were not told.
+    """
+
+    processor: str
+    kind: str
+    rule: str | None
+    duty: str | None
+    reference: str | None
+    version: Version
+    at: Instant
+
+
 StorageFact: TypeAlias = Enrolled | Removed | SubjectRemoved | Purged | Truncated | Linked
 """What the ledger folds."""
 
-Fact: TypeAlias = StorageFact | Terminated | Changed
+Told: TypeAlias = Terminated | Changed | Filed
+"""What says nothing about storage, and bears on duties."""
+
+Fact: TypeAlias = StorageFact | Told

@@ -212,12 +212,39 @@ class Looked:
 
     watch: Watch
     reached: Mapping[int, Point]  # thresholds first reached in this batch, known exactly
+    passed: bool = False  # one that is armed anew may have been: only a look back can tell
 
 
-def near(before: int, peak: int, facts: int, unreached: Iterable[int]) -> bool:
-    """Tell whether *facts* more could bring a processor to one of the *unreached* thresholds."""
+def near(
+    before: int, peak: int, facts: int, unreached: Iterable[int], armed: Iterable[int] = ()
+) -> bool:
+    """Tell whether *facts* more could bring a processor to one of the *unreached* thresholds.
+
+    One that is *armed* anew was passed before, so what was high in the past does not matter.
+    """
     highest = max(before, peak) + facts
-    return any(highest >= at_least for at_least in unreached)
+    return any(highest >= at_least for at_least in unreached) or any(
+        before + facts >= at_least for at_least in armed
+    )
+
+
+def _may_pass(
+    watch: Watch, movement: Movement, before: int, at_least: int, after: Instant
+) -> bool:
+    """Tell whether the number can have passed *at_least* from below since *after*."""
+    if movement.first_at <= watch.last_at:
+        return max(watch.peak + movement.raising_late, before + movement.raising) >= at_least
+    if before + movement.raising < at_least:
+        return False
+    if not movement.points:
+        return True
+    below = before < at_least
+    for point in movement.points:
+        reached = before + point.individuals >= at_least
+        if below and reached and point.at > after:
+            return True
+        below = not reached
+    return False
 
 
 def look(
@@ -226,11 +253,13 @@ def look(
     before: int,
     unreached: Iterable[int],
     reached_at: Iterable[Instant],
+    armed: Iterable[tuple[int, Instant]] = (),
 ) -> Looked:
     """Decide what *movement* means: thresholds reached exactly now, or a recount that is due.
 
-    *before* is the number before the batch, *unreached* the thresholds not reached so far, and
-    *reached_at* the instants at which the others were first reached.
+    *before* is the number before the batch, *unreached* the thresholds never reached so far, and
+    *reached_at* the instants at which the others were first reached. Of those that are *armed*
+    anew, with the instant since when, a look back finds the reach.
     """
     due = watch.recount_due or any(movement.first_at <= at for at in reached_at)
     peak = max(watch.peak + movement.raising_late, before + movement.raising)
@@ -245,5 +274,7 @@ def look(
                     reached[at_least] = point
         else:
             due = True
+    passed = any(_may_pass(watch, movement, before, *one) for one in armed)
     last_at = max(watch.last_at, movement.last_at)
-    return Looked(Watch(last_at=last_at, peak=max(peak, watch.peak), recount_due=due), reached)
+    followed = Watch(last_at=last_at, peak=max(peak, watch.peak), recount_due=due or passed)
+    return Looked(followed, reached, passed)

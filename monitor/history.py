@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from monitor.facts import Instant, Place, StorageFact
 from monitor.ledger import Ledger
 
 _AT = attrgetter("at")
+
+Threshold: TypeAlias = tuple[int, Instant | None]
+"""A number, and the instant after which it must be passed from below; None: its first reach."""
 
 
 class Point(NamedTuple):
@@ -63,39 +66,68 @@ def follow(ledger: Ledger, facts: Iterable[StorageFact], processor: str) -> Iter
 class Following:
     """Peak and first reaches of a curve, noted point by point; nothing else of it is kept.
 
-    Points come oldest first; those at which the number stays as it is may be left out.
+    Points come oldest first; those at which the number stays as it is may be left out. Where
+    every threshold is wanted after some instant only, the peak is that since the first of these.
     """
 
-    def __init__(self, thresholds: Iterable[tuple[int, Instant | None]]) -> None:
+    def __init__(self, thresholds: Iterable[Threshold]) -> None:
         self.peak = 0
         self.last_at: Instant | None = None
-        self._after = dict(thresholds)
-        self._found: dict[int, Point | None] = dict.fromkeys(self._after)
+        self._passes: dict[Threshold, Point | None] = dict.fromkeys(thresholds)
+        afters = [after for _, after in self._passes]
+        self._since = min((at for at in afters if at is not None), default=None)
+        if None in afters:
+            self._since = None
         self._stay(0)
 
     def note(self, point: Point) -> None:
         """See what *point* reaches."""
         self.last_at = point.at
-        self.peak = max(self.peak, point.individuals)
+        if self._since is not None and point.at <= self._since:
+            self.peak = point.individuals
+        else:
+            self.peak = max(self.peak, point.individuals)
         if not self._floor <= point.individuals < self._ceiling:
             self._pass(point)
 
     def _pass(self, point: Point) -> None:
-        for at_least, after in self._after.items():
+        for (at_least, after), found in self._passes.items():
             rises = self._floor < at_least <= point.individuals
-            if rises and self._found[at_least] is None and (after is None or point.at > after):
-                self._found[at_least] = point
+            if rises and found is None and (after is None or point.at > after):
+                self._passes[at_least, after] = point
         self._stay(point.individuals)
 
     def _stay(self, individuals: int) -> None:
         """Note between which thresholds the number is: until it leaves them nothing happens."""
-        self._floor = max((n for n in self._after if n <= individuals), default=-1)
-        self._ceiling = min((n for n in self._after if n > individuals), default=sys.maxsize)
+        self._floor = max((n for n, _ in self._passes if n <= individuals), default=-1)
+        self._ceiling = min((n for n, _ in self._passes if n > individuals), default=sys.maxsize)
+
+    @property
+    def passes(self) -> Mapping[Threshold, Point | None]:
+        """The first reach of each threshold that was asked for."""
+        return self._passes
 
     @property
     def reaches(self) -> Mapping[int, Point | None]:
-        """The first reach of each number that was asked for."""
-        return self._found
+        """The same by number alone: for who asks for each number once."""
+        return {at_least: point for (at_least, _), point in self._passes.items()}
+
+
+def noting(
+    points: Iterable[Point], day_of: Callable[[Instant], int]
+) -> tuple[Iterator[Point], dict[int, int]]:
+    """Return *points* as they are, and the number at the end of each day, filled as they are read.
+
+    A day on which nothing changed is absent: the number is that of the day before.
+    """
+    closes: dict[int, int] = {}
+
+    def note() -> Iterator[Point]:
+        for point in points:
+            closes[day_of(point.at)] = point.individuals
+            yield point
+
+    return note(), closes
 
 
 def first_reach(
@@ -115,7 +147,7 @@ def first_reach(
 def look_back(
     facts: Iterable[StorageFact],
     processor: str,
-    thresholds: Iterable[tuple[int, Instant | None]],
+    thresholds: Iterable[Threshold],
     research: Callable[[Place], bool],
 ) -> History:
     """Sweep all *facts* that can move the number of *processor* once, oldest first.

@@ -85,6 +85,13 @@ PENDING = _ledger(
     "processor",
     "rule",
 )
+WARNED = _ledger(
+    "threshold_warned_percent",
+    "The highest share of the threshold that was told as an early warning and is not armed again; "
+    "0 if there is none.",
+    "processor",
+    "rule",
+)
 VERIFIED = _ledger(
     "verified",
     "1 if the number can be relied on; 0 while there is any reason of facetally_unverified.",
@@ -103,7 +110,7 @@ RECOUNT = _ledger(
 )
 DUTIES = _ledger(
     "duties",
-    "Duties of the processor under the rule by status: open, overdue, completed or annulled.",
+    "Duties of the processor under the rule by status, such as open, overdue or submitted.",
     "processor",
     "rule",
     "status",

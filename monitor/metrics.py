@@ -94,6 +94,8 @@ class LedgerCollector(Collector):
         sheet = _Sheet()
         found = self._gauges(now)
         sheet.put(measures.LEDGER_READABLE, found is not None)
+        if found is not None and found.calendar is not None:
+            self._calendar = found.calendar
         sheet.put(measures.CALENDAR, _seconds(overdue_from(self._calendar.last_day)))
         if found is not None:
             self._fill(sheet, found, now)
@@ -120,7 +122,7 @@ class LedgerCollector(Collector):
         sheet.put(measures.PROCESSORS, len(everyone))
         sheet.put(measures.LEFT_OUT_PROCESSORS, len(everyone) - len(shown))
         for one in shown:
-            _put_numbers(sheet, one, self._caps.systems)
+            _put_numbers(sheet, one, self._caps.systems, found.warned)
             self._put_duties(sheet, one.processor, duties[one.processor], now)
         _put_intake(sheet, found)
         _put_outbox(sheet, found)
@@ -158,7 +160,9 @@ class _Sheet:
         self.families[spec.name].add_metric(labels, value)
 
 
-def _put_numbers(sheet: _Sheet, one: ProcessorStatus, most: int) -> None:
+def _put_numbers(
+    sheet: _Sheet, one: ProcessorStatus, most: int, warned: Mapping[tuple[str, str], int]
+) -> None:
     name = one.processor
     sheet.put(measures.INDIVIDUALS, one.stock.individuals, name)
     sheet.put(measures.RESEARCH, one.stock.research, name)
@@ -177,6 +181,7 @@ def _put_numbers(sheet: _Sheet, one: ProcessorStatus, most: int) -> None:
         sheet.put(measures.THRESHOLD, threshold.at_least, *labels)
         sheet.put(measures.REACHED, reach.trigger_at is not None and not reach.pending, *labels)
         sheet.put(measures.PENDING, reach.pending, *labels)
+        sheet.put(measures.WARNED, warned.get(labels, 0), *labels)
 
 
 def _put_intake(sheet: _Sheet, found: Gauges) -> None:
@@ -201,7 +206,7 @@ def _weight(one: ProcessorStatus, duties: Iterable[Duty]) -> tuple[bool, int, st
 
 
 def _is_owed(duty: Duty) -> bool:
-    return duty.closed_at is None
+    return duty.owed
 
 
 def _seconds(instant: Instant) -> float:

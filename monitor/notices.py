@@ -38,13 +38,23 @@ class Kind(StrEnum):
     DUTY_OPENED = "duty_opened"
     DUTY_MOVED = "duty_moved"  # to an earlier day, at once
     DUE_SETTLED = "due_settled"  # a provisional deadline, by a published calendar
+    DUE_MOVED = "duty_due_moved"  # to another day, by a corrected calendar
     DUTY_CLOSED = "duty_closed"
     RESTATEMENT_WAITS = "restatement_waits"  # a later day, or none: for a person to decide
+    DUTY_REOPENED = "duty_reopened"  # what ended it was taken back
+    DUTY_CORRECTED = "duty_corrected"  # its trigger day, by a person
+    FILING_STEP = "filing_step"  # something happened to a filing
+    FILING_REFUSED = "filing_refused"  # told, and not legal where it stands
+    FILING_WAITING = "filing_waiting"  # told, and there is no duty that it could be about
+    FACES_REMAIN = "faces_remain"  # after the end of use
+    ENROLLED_AFTER_END = "enrolled_after_end"
+    CHANGE_PROPOSED = "change_proposed"  # for a person to confirm or dismiss
     REACH_UNCONFIRMED = "reach_unconfirmed"
     GAP = "gap"
     DATABASE_RESTORED = "database_restored"  # Kafka's group has read further than we know
     RECOUNT_OVERDUE = "recount_overdue"  # a look back has been due for too long
     FILE_UNFINISHED = "file_unfinished"  # its ``apply`` died: no reach is confirmed
+    THRESHOLD_APPROACHED = "threshold_approached"  # an early warning: a share of it is passed
     SOURCE_SILENT = "source_silent"
     SOURCE_HEARD = "source_heard"  # a record again, after a silence that was told
     NUMBER_ACCEPTED = "number_accepted"  # by a person, who compared it with the source
@@ -121,7 +131,7 @@ class OpenDuty:
 
 
 class ClosedDuty(NamedTuple):
-    """A duty that is no longer owed: completed, annulled, failed or terminated."""
+    """A duty by which nobody has to act any more: submitted, completed or annulled."""
 
     processor: str
     rule: str

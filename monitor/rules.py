@@ -1,145 +1,75 @@
 """What the law asks, as rows: who must do something, from which number or event on, by when.
 
 ``SHIPPED`` is the table of the statute and its neighbours, each row with its article. Only the
-rows about filing at 100,000 individuals are on; the others are held so that the same engine can
-run them once what they measure is listened to. Users change rows by id or add their own.
+rows about filing at 100,000 individuals are on; users switch on the others, change rows by id or
+add their own. ``monitor.rule`` says what a row is.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
-Measure: TypeAlias = Literal["stock", "event", "external"]
-Comparator: TypeAlias = Literal[">=", ">"]
-Unit: TypeAlias = Literal[
-    "working_days", "calendar_days", "hours", "years", "fixed_date", "at_once"
+from monitor.rule import (
+    CHANGED,
+    HEARD,
+    PI_INDIVIDUALS,
+    TERMINATED,
+    Comparator,
+    Measure,
+    Rule,
+    RuleError,
+    Unit,
+    is_name,
+)
+
+__all__ = [
+    "CHANGED",
+    "HEARD",
+    "IN_FORCE",
+    "PI_INDIVIDUALS",
+    "SHIPPED",
+    "TERMINATED",
+    "Comparator",
+    "Measure",
+    "Rule",
+    "RuleError",
+    "Unit",
+    "event_rules",
+    "is_name",
+    "number_rules",
+    "rule_for_trigger",
+    "stock_rules",
+    "with_overrides",
 ]
-
-CHANGED = "registration.changed"
-TERMINATED = "processor.terminated"
-HEARD = frozenset({CHANGED, TERMINATED})
-"""The kinds of event that open duties in this release."""
 
 IN_FORCE = date(2025, 6, 1)
 """The Measures are in force from this day on (Order No. 19 of CAC and MPS, art. 20)."""
 
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "measure": get_args(Measure),
-    "comparator": get_args(Comparator),
-    "unit": get_args(Unit),
-}
 _SETTABLE: Mapping[str, type] = {
     "measure": str,
     "comparator": str,
     "at_least": int,
+    "number": str,
+    "event": str,
+    "latch": bool,
     "period": int,
     "unit": str,
     "fixed_date": date,
     "count_trigger_day": bool,
+    "recurring": bool,
+    "keeps": bool,
     "since": date,
-    "event": str,
     "enabled": bool,
     "addressee": str,
     "source": str,
 }
 # What a rule is about stays: duties in the database were opened by it.
-_OF_A_ROW = _SETTABLE.keys() - {"measure", "event"}
+_OF_A_ROW = _SETTABLE.keys() - {"measure", "event", "number", "latch", "recurring", "keeps"}
 _OF_A_LEGACY_ROW = frozenset({"fixed_date", "enabled", "addressee", "source"})
-_ID = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
-_ID_LENGTH = 64
-_CLOCKS = frozenset({"working_days", "calendar_days", "years", "fixed_date"})
-
-
-class RuleError(ValueError):
-    """A rule cannot be used. The message names rule and field and says what to do."""
-
-    def __init__(self, rule: str, field: str, what: str) -> None:
-        super().__init__(f"rule {rule!r}: {field}: {what}")
-        self.rule = rule
-        self.field = field
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One row. A rule that exists is complete; one that is enabled can be run.
-
-    ``stock``: reached when *individuals* ``comparator`` *at_least* holds for the first time.
-    ``event``: each event of the kind *event* opens a duty. ``external``: a number that we are
-    not told yet. The clock is *period* of *unit*, or ends on *fixed_date*.
-
-    Trigger days before *since* open no duty under this rule; if another row is its legacy row
-    (*legacy_of*), that one holds for trigger days before the legacy row's *before*.
-    """
-
-    id: str
-    measure: Measure = "stock"
-    comparator: Comparator = ">="
-    at_least: int | None = None
-    period: int | None = None
-    unit: Unit = "working_days"
-    fixed_date: date | None = None
-    count_trigger_day: bool = False  # one day stricter than the official dates
-    since: date | None = None
-    before: date | None = None
-    legacy_of: str | None = None
-    event: str | None = None
-    recurring: bool = False
-    enabled: bool = True
-    addressee: str = ""
-    source: str = "settings"
-
-    def __post_init__(self) -> None:
-        if not _ID.fullmatch(self.id) or len(self.id) > _ID_LENGTH:
-            raise RuleError(self.id, "id", "use small letters, digits, '.', '_', '-', at most 64")
-        for field, choices in _CHOICES.items():
-            if getattr(self, field) not in choices:
-                raise RuleError(self.id, field, f"must be one of {', '.join(choices)}")
-        self._check_measure()
-        self._check_clock()
-        if self.enabled:
-            self._check_built()
-
-    @property
-    def latched(self) -> bool:
-        """One duty per processor until re-armed; otherwise one duty per event."""
-        return self.measure != "event" or self.event == TERMINATED
-
-    @property
-    def reached_at(self) -> int:
-        """The smallest number of individuals that reaches the threshold."""
-        if self.at_least is None:
-            raise RuleError(self.id, "at_least", "has no threshold; ask only of stock rules")
-        return self.at_least + (self.comparator == ">")
-
-    def _check_measure(self) -> None:
-        if self.measure == "event":
-            if not self.event:
-                raise RuleError(self.id, "event", f"give its kind, such as {CHANGED}")
-        elif self.at_least is None or self.at_least < 1:
-            raise RuleError(self.id, "at_least", "give a number of individuals from 1 on")
-
-    def _check_clock(self) -> None:
-        if self.unit == "fixed_date":
-            if self.fixed_date is None:
-                raise RuleError(self.id, "fixed_date", "give the last day, such as 2025-07-14")
-        elif self.unit != "at_once" and (self.period is None or self.period < 1):
-            raise RuleError(self.id, "period", f"give a number of {self.unit} from 1 on")
-
-    def _check_built(self) -> None:
-        """Refuse to look as if a duty were watched that would never be opened."""
-        if self.measure == "external":
-            raise RuleError(self.id, "enabled", "its number cannot be read in yet; leave it off")
-        if self.unit not in _CLOCKS or self.recurring:
-            raise RuleError(self.id, "enabled", "its kind of clock is not built yet; leave it off")
-        if self.measure == "event" and self.event not in HEARD:
-            kinds = " and ".join(sorted(HEARD))
-            raise RuleError(self.id, "enabled", f"only {kinds} are listened to; leave it off")
-
 
 _PROVINCE = "provincial-level or higher cyberspace authority"
 _ART_15 = "Order No. 19 (CAC, MPS), art. 15"
@@ -191,7 +121,6 @@ SHIPPED: tuple[Rule, ...] = (
         event="filing.submitted",
         period=15,
         since=IN_FORCE,
-        enabled=False,
         addressee="the processor; the clock is the authority's",
         source=_GUIDE,
     ),
@@ -201,7 +130,6 @@ SHIPPED: tuple[Rule, ...] = (
         event="filing.returned",
         period=10,
         since=IN_FORCE,
-        enabled=False,
         addressee=_PROVINCE,
         source=_GUIDE,
     ),
@@ -211,6 +139,7 @@ SHIPPED: tuple[Rule, ...] = (
         event="assessment.recorded",
         period=3,
         unit="years",
+        keeps=True,
         enabled=False,
         addressee="the processor keeps it",
         source=_ART_9,
@@ -228,6 +157,7 @@ SHIPPED: tuple[Rule, ...] = (
     Rule(
         id="pio.report",
         at_least=1_000_000,
+        number=PI_INDIVIDUALS,
         period=30,
         since=date(2025, 7, 18),
         enabled=False,
@@ -237,6 +167,7 @@ SHIPPED: tuple[Rule, ...] = (
     Rule(
         id="pio.legacy",
         at_least=1_000_000,
+        number=PI_INDIVIDUALS,
         unit="fixed_date",
         fixed_date=date(2025, 8, 29),
         before=date(2025, 7, 18),
@@ -250,6 +181,7 @@ SHIPPED: tuple[Rule, ...] = (
         measure="external",
         comparator=">",
         at_least=10_000_000,
+        number=PI_INDIVIDUALS,
         period=2,
         unit="years",
         recurring=True,
@@ -280,12 +212,14 @@ def with_overrides(
     """
     known = {rule.id: rule for rule in rules}
     switched: dict[str, bool] = {}
-    for override in overrides:
-        name = _id_of(override)
-        if name in switched:
-            raise RuleError(name, "id", "is there twice; merge the two tables")
+    for table, override in enumerate(overrides):
+        try:
+            name = _id_of(override, switched)
+            known[name] = _changed(known.get(name), name, override)
+        except RuleError as exc:
+            exc.table = table
+            raise
         switched[name] = "enabled" in override
-        known[name] = _changed(known.get(name), name, override)
     return tuple(
         _following(rule, known[rule.legacy_of], switched.get(rule.id, False))
         if rule.legacy_of
@@ -310,6 +244,18 @@ def event_rules(rules: Iterable[Rule], event: str) -> tuple[Rule, ...]:
     )
 
 
+def number_rules(rules: Iterable[Rule], number: str | None = None) -> tuple[Rule, ...]:
+    """Return the enabled rules, no legacy rows, that a told number may open a duty under."""
+    return tuple(
+        rule
+        for rule in rules
+        if rule.enabled
+        and rule.legacy_of is None
+        and rule.number is not None
+        and number in {None, rule.number}
+    )
+
+
 def rule_for_trigger(rules: Iterable[Rule], rule_id: str, trigger_day: date) -> Rule | None:
     """Return the row under which a trigger on *trigger_day* opens a duty, or None: it opens none.
 
@@ -328,10 +274,12 @@ def rule_for_trigger(rules: Iterable[Rule], rule_id: str, trigger_day: date) -> 
     return None if rule.since and trigger_day < rule.since else rule
 
 
-def _id_of(override: Mapping[str, Any]) -> str:
+def _id_of(override: Mapping[str, Any], seen: Mapping[str, bool]) -> str:
     name = override.get("id")
     if not isinstance(name, str):
         raise RuleError("?", "id", "every [[rules]] table needs an id in quotes")
+    if name in seen:
+        raise RuleError(name, "id", "is there twice; merge the two tables")
     return name
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "NotPublished",
     "Uncountable",
     "beijing_day",
+    "beijing_ordinal",
     "load_calendar",
     "overdue_from",
 ]
@@ -59,6 +60,7 @@ class Deadline:
     """The last day to act: *due_day*, or while *provisional* a day from *earliest* to *latest*.
 
     Both ends are inclusive and equal to *due_day* when that is known. Alerts use *earliest*.
+    A clock of hours ends within its last day: *due_at* is the first instant that is too late.
     """
 
     due_day: date | None
@@ -66,6 +68,7 @@ class Deadline:
     latest: date
     provisional: bool
     calendar_version: str
+    due_at: Instant | None = None
 
     def __post_init__(self) -> None:
         exact = (self.earliest, self.latest) == (self.due_day, self.due_day)
@@ -75,7 +78,7 @@ class Deadline:
             raise ValueError("the early end of a deadline is after its late end")
 
     @classmethod
-    def on(cls, day: date, calendar_version: str) -> Deadline:
+    def on(cls, day: date, calendar_version: str, due_at: Instant | None = None) -> Deadline:
         """Return the deadline whose last day is known to be *day*."""
         return cls(
             due_day=day,
@@ -83,7 +86,13 @@ class Deadline:
             latest=day,
             provisional=False,
             calendar_version=calendar_version,
+            due_at=due_at,
         )
+
+    @property
+    def overdue_at(self) -> Instant:
+        """The first instant that is too late; by the early end while provisional."""
+        return overdue_from(self.earliest) if self.due_at is None else self.due_at
 
     @property
     def days(self) -> tuple[date, date]:
@@ -201,7 +210,12 @@ def load_calendar(directory: Path | None = None) -> Calendar:
 
 def beijing_day(instant_us: Instant) -> date:
     """Return the date in Beijing at *instant_us*: from 16:00 UTC on it is the next day."""
-    return date.fromordinal(_EPOCH + (instant_us + _OFFSET_US) // _DAY_US)
+    return date.fromordinal(beijing_ordinal(instant_us))
+
+
+def beijing_ordinal(instant_us: Instant) -> int:
+    """Return the date in Beijing at *instant_us* as a number, for where there are millions."""
+    return _EPOCH + (instant_us + _OFFSET_US) // _DAY_US
 
 
 def overdue_from(day: date) -> Instant:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
 import click
@@ -36,6 +37,7 @@ from streams.records import Undecodable
 F = TypeVar("F", bound=Callable[..., Any])
 
 WRONG, MISUSE = 1, 2
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 EXPECTED = (
     AlreadyRunning,
@@ -111,6 +113,24 @@ def parse_instant(text: str) -> Instant:
         ) from None
 
 
+class DayType(click.ParamType):
+    """A day such as 2026-11-22, in that spelling alone."""
+
+    name = "DAY"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> date:
+        """Return the day, or fail with a sentence that shows the form."""
+        if isinstance(value, date):
+            return value
+        try:
+            # fromisoformat reads 20261122 and 2026-W47-7 too
+            return date.fromisoformat(str(value) if _DAY.fullmatch(str(value)) else "")
+        except ValueError:
+            self.fail(f"give a day such as 2026-11-22, not {str(value)!r}", param, ctx)
+
+
 class InstantType(click.ParamType):
     """An RFC 3339 instant with any offset, as microseconds UTC."""
 
@@ -122,6 +142,17 @@ class InstantType(click.ParamType):
         """Return the instant, or fail with a sentence that shows the form."""
         del param, ctx
         return value if isinstance(value, int) else parse_instant(str(value))
+
+
+_LONGEST = 1_000
+
+
+def said(context: click.Context, option: click.Parameter, text: str) -> str:
+    """Return what a person says of a decision: one line. The callback of ``--by`` and its kin."""
+    del context
+    if not text.strip() or not text.isprintable() or len(text) > _LONGEST:
+        raise click.BadParameter(f"one line of 1 to {_LONGEST} characters", param=option)
+    return text.strip()
 
 
 def fail(message: str, code: int = MISUSE) -> None:

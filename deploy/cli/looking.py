@@ -24,23 +24,21 @@ from deploy.cli.common import (
     rfc3339,
     settings_of,
 )
-from deploy.cli.shapes import reached, status_json, unverified_json
-from deploy.cli.telling import tell_doubts, trust_of
+from deploy.cli.shapes import reached, status_json, still_stored_json, unverified_json
+from deploy.cli.telling import tell_ahead, tell_doubts, trust_of
 from deploy.settings import has_settings
-from deploy.wiring import calendar_of, clock, sources_of
+from deploy.wiring import clock, files_and_kept, sources_of
 from monitor.duties import as_json as duty_json
 from monitor.facts import Instant
-from monitor.store import listing, owing
+from monitor.store import listing, owing, stock
+from monitor.store.approaching import Outlooks, outlooks
 from monitor.store.as_of import status_as_of
 from monitor.store.engine import reading
-from monitor.store.explaining import Explanation, Told, explain
 from monitor.store.names import Names
 from monitor.store.reading import Status, status
 from monitor.store.trust import Trust
 from monitor.store.verifying import verify
 from monitor.workdays import load_calendar
-from streams.adapters import checks
-from streams.records import Undecodable
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -55,19 +53,21 @@ def status_command(config: str | None, *, as_json: bool, as_of: Instant | None) 
     settings = monitor.settings
     now = clock()
     with reading(monitor.engine) as connection:
+        ahead: Outlooks = {}
         if as_of is None:
             found = status(connection, settings.rules, sources_of(settings), now)
+            ahead = outlooks(connection, Names.load(connection), settings.rules, now)
         else:
             found = status_as_of(
                 connection, settings.rules, settings.marks, as_of, sources_of(settings), today=now
             )
     if as_json:
-        print_json(status_json(found))
+        print_json(status_json(found, ahead))
     else:
-        _show_status(found)
+        _show_status(found, ahead)
 
 
-def _show_status(found: Status) -> None:
+def _show_status(found: Status, ahead: Outlooks) -> None:
     console = Console()
     table = Table(title="Stored individuals")
     for name in ("processor", "individuals", "research", "threshold", "reached", "number"):
@@ -83,6 +83,7 @@ def _show_status(found: Status) -> None:
         ] or [("none", "")]:
             table.add_row(escape(one.processor), *counts, escape(rule), state, escape(number))
     console.print(table)
+    tell_ahead(console, found, ahead)
     tell_doubts(console, [(one.processor, one.unverified) for one in found.processors])
     for what, reasons in (("rejected", found.rejected), ("ignored", found.ignored)):
         if reasons:
@@ -102,8 +103,11 @@ def duties_command(config: str | None, *, as_json: bool) -> None:
         duties = [duty for _, duty in owing.read_duties(connection, names)]
         trust = Trust(connection, names, sources_of(monitor.settings), now)
         against = {one: trust.against(one) for one in sorted({d.processor for d in duties})}
+        stocks = stock.read(connection, names)
     found = [
-        duty_json(duty, now, monitor.calendar) | unverified_json(against[duty.processor])
+        duty_json(duty, now, monitor.calendar)
+        | {"still_stored": still_stored_json(duty, duties, stocks)}
+        | unverified_json(against[duty.processor])
         for duty in duties
     ]
     if as_json:
@@ -169,86 +173,6 @@ def positions_command(config: str | None, *, as_json: bool) -> None:
     Console().print(table)
 
 
-@click.command("explain")
-@config_option
-@json_option
-@click.option("--processor", required=True, help="Whose number it is about.")
-@click.option("--namespace", default="default", show_default=True, help="Where the id belongs.")
-@click.argument("subject")
-def explain_command(
-    config: str | None, *, as_json: bool, processor: str, namespace: str, subject: str
-) -> None:
-    """Show why SUBJECT is counted or not: the facts, and which of them decide.
-
-    '-' reads the id from standard input, to keep it out of the shell's history. It is hashed at
-    once and never shown.
-    """
-    monitor = monitor_of(config)
-    hashed = monitor.identity.subject_in(processor, namespace, _subject(subject))
-    with reading(monitor.engine) as connection:
-        found = explain(connection, monitor.settings.marks, processor, hashed)
-        names = Names.load(connection)
-        known = processor in names.processor_ids
-        trust = Trust(connection, names, sources_of(monitor.settings), clock())
-        against = trust.against(processor) if known else ()
-    answer = _explanation_json(found) | unverified_json(against)
-    if as_json:
-        print_json(answer)
-        return
-    click.echo(f"counted: {'yes' if found.standing.operation else 'no'}")
-    for told in found.told:
-        mark = "*" if told.decides else " "
-        click.echo(f"{mark} {rfc3339(told.fact.at)} {_what(told)}")
-    click.echo("(* decides today)" if found.told else "nothing is known of this subject")
-    tell_doubts(Console(), [(processor, against)])
-
-
-def _subject(given: str) -> str:
-    """Return the id that is *given*, or is to be read; what is wrong with it never quotes it."""
-    try:
-        read = sys.stdin.buffer.readline().decode() if given == "-" else given
-        return checks.ident(read.removesuffix("\n").removesuffix("\r"))
-    except UnicodeDecodeError:
-        reason = "it is not UTF-8"
-    except Undecodable as exc:
-        reason = exc.reason.value
-    raise click.UsageError(f"SUBJECT cannot be an id: {reason}")
-
-
-def _explanation_json(found: Explanation) -> dict[str, object]:
-    return {
-        "counted": found.standing.operation,
-        "research": found.standing.research,
-        "systems": sorted(found.standing.systems),
-        "linked": found.linked,
-        "facts": [
-            {
-                "fact": "Moved" if told.elsewhere else type(told.fact).__name__,
-                "what": _what(told),
-                "at": rfc3339(told.fact.at),
-                "known_at": rfc3339(told.known_at),
-                "version": list(told.fact.version),
-                "decides": told.decides,
-            }
-            for told in found.told
-        ],
-    }
-
-
-def _what(told: Told) -> str:
-    fact = told.fact
-    if told.elsewhere:
-        return "Moved: the face belongs to another owner from then on"
-    place = getattr(fact, "place", None)
-    if place is not None:
-        where = f"{place.system}/{place.gallery}" if place.gallery else place.system
-    else:
-        parts = (getattr(fact, "system", None), getattr(fact, "gallery", None))
-        where = "/".join(part for part in parts if part)
-    named = " (a named face)" if getattr(fact, "face", b"") else ""
-    return f"{type(fact).__name__}{f' in {where}' if where else ''}{named}"
-
-
 @click.command("verify")
 @config_option
 @json_option
@@ -302,7 +226,7 @@ def working_days_command(
     given = config or click.get_current_context().find_root().params.get("config")
     # Of the settings only the calendars are needed, so it does without where there are none.
     configured = given or has_settings()
-    calendar = calendar_of(settings_of(given)) if configured else load_calendar()
+    calendar = files_and_kept(settings_of(given))[0] if configured else load_calendar()
     try:
         deadline = calendar.deadline(trigger, count, count_trigger_day)
     except ValueError as exc:
@@ -329,7 +253,6 @@ COMMANDS = (
     status_command,
     duties_command,
     positions_command,
-    explain_command,
     verify_command,
     working_days_command,
 )

@@ -6,16 +6,27 @@ from typing import Any
 
 import click
 
-from deploy.cli import accepting, demo, feeding, looking, running, setting_up
+from deploy.cli import (
+    accepting,
+    auditing,
+    calendars,
+    changing,
+    deciding,
+    demo,
+    explaining,
+    feeding,
+    filing,
+    looking,
+    numbers,
+    running,
+    setting_up,
+)
 from deploy.cli.common import EXPECTED, MISUSE, fail
 from deploy.cli.edge import start_logging, without_text
 
 _LATER = {
     "web": "the web page is not built yet",
     "reconcile": "reconciling against a listing is not built yet",
-    "audit": "exporting the audit log is not built yet; 'verify' checks the chain",
-    "filing": "filings are not built yet",
-    "calendar": "loading calendars by command is not built yet; use calendar_dir",
     "notify": "test notices are not built yet",
     "notices": "listing notices is not built yet",
 }
@@ -78,7 +89,14 @@ for command in (
     *running.COMMANDS,
     *feeding.COMMANDS,
     *looking.COMMANDS,
+    *explaining.COMMANDS,
     *accepting.COMMANDS,
+    *filing.COMMANDS,
+    *deciding.COMMANDS,
+    *changing.COMMANDS,
+    *numbers.COMMANDS,
+    *auditing.COMMANDS,
+    *calendars.COMMANDS,
 ):
     cli.add_command(command)
 

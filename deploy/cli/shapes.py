@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from deploy.cli.common import rfc3339
+from monitor.duties import Duty
+from monitor.forecast import Forecast, Outlook
+from monitor.forecast import as_json as forecast_json
+from monitor.ledger import Stock
+from monitor.store.approaching import Outlooks
 from monitor.store.reading import ProcessorStatus, Status, ThresholdStatus
+from monitor.store.terminating_watch import newest, still_stored
 from monitor.trust import Why
 from monitor.workdays import beijing_day
 
 
-def status_json(status: Status) -> dict[str, object]:
-    """Return the answer of ``status --json``."""
+def status_json(status: Status, outlooks: Outlooks | None = None) -> dict[str, object]:
+    """Return the answer of ``status --json``; *outlooks* are of now, so none are as of then."""
     return {
-        "processors": [_processor(one) for one in status.processors],
+        "processors": [_processor(one, outlooks) for one in status.processors],
         "rejected": _counts(status.rejected),
         "ignored": _counts(status.ignored),
     }
@@ -24,7 +30,7 @@ def _counts(by_reason: object) -> dict[str, object]:
     return {"total": sum(by_reason.values()), "by_reason": dict(sorted(by_reason.items()))}
 
 
-def _processor(one: ProcessorStatus) -> dict[str, object]:
+def _processor(one: ProcessorStatus, outlooks: Outlooks | None) -> dict[str, object]:
     return {
         "processor": one.processor,
         "individuals": one.stock.individuals,
@@ -33,9 +39,29 @@ def _processor(one: ProcessorStatus) -> dict[str, object]:
             {"system": system, "individuals": individuals}
             for system, individuals in sorted(one.stock.systems.items())
         ],
-        "thresholds": [_threshold(threshold) for threshold in one.thresholds],
+        "thresholds": [
+            _threshold(threshold) | _outlook((outlooks or {}).get((one.processor, threshold.rule)))
+            for threshold in one.thresholds
+        ],
         **unverified_json(one.unverified),
         "recount_pending": one.recount_pending,
+    }
+
+
+def still_stored_json(
+    duty: Duty, duties: Sequence[Duty], stocks: Mapping[str, Stock]
+) -> dict[str, object] | None:
+    """Return what is stored after the end of use, for the newest cancellation duty; else None."""
+    if newest(duties).get(duty.processor) is not duty:
+        return None
+    stored = still_stored(stocks.get(duty.processor, Stock()))
+    return {
+        "individuals": stored.individuals,
+        "research_individuals": stored.research,
+        "systems": [
+            {"system": system, "individuals": individuals}
+            for system, individuals in stored.systems.items()
+        ],
     }
 
 
@@ -68,6 +94,27 @@ def _threshold(threshold: ThresholdStatus) -> dict[str, object]:
         "not_later_than": threshold.not_later_than,
         "known_at": rfc3339(reach.first_seen_at),
     }
+
+
+def _outlook(found: tuple[int, Forecast] | None) -> dict[str, object]:
+    if found is None:
+        return {"warned_percent": None, "forecast": None}
+    percent, forecast = found
+    return {"warned_percent": percent or None, "forecast": dict(forecast_json(forecast))}
+
+
+def outlook_words(found: Forecast) -> str:
+    """Return a forecast in words."""
+    last = f" and {found.last}" if found.last is not None else ", with no late end"
+    match found.outlook:
+        case Outlook.EXPECTED if found.last is not None:
+            return f"{found.day} (between {found.first}{last})"
+        case Outlook.EXPECTED:
+            return f"{found.day} (from {found.first} on{last})"
+        case Outlook.POSSIBLE:
+            return f"possible from {found.first} on"
+        case _:
+            return found.outlook.value.replace("_", " ")
 
 
 def reached(threshold: ThresholdStatus) -> str:

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 
 from deploy.cli.common import rfc3339
+from deploy.cli.shapes import outlook_words
+from monitor.store.approaching import Outlooks
+from monitor.store.reading import Status
 from monitor.trust import MEANING, Doubt, Why
 
 
@@ -27,6 +30,20 @@ def tell_doubts(console: Console, found: Iterable[tuple[str, Sequence[Why]]]) ->
     for reason in reasons:
         meaning = MEANING[reason]
         _line(console, f"{reason.value}: {meaning.en}. What to do: {meaning.way_back}")
+
+
+def tell_ahead(console: Console, found: Status, ahead: Outlooks) -> None:
+    """Print what is ahead of each threshold that is not reached, where anything can be said."""
+    for one in found.processors:
+        for threshold in one.thresholds:
+            percent, forecast = ahead.get((one.processor, threshold.rule), (0, None))
+            if forecast is None or threshold.reach.trigger_at is not None:
+                continue
+            passed = f"over {percent} % of the threshold" if percent else ""
+            words = f"forecast: {outlook_words(forecast)}" if forecast.first is not None else ""
+            if passed or words:
+                said = "; ".join(filter(None, (passed, words)))
+                _line(console, f"ahead: {one.processor} {threshold.rule}: {said}")
 
 
 def _line(console: Console, text: str) -> None:

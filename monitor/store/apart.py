@@ -25,7 +25,7 @@ from typing import IO, Any, TextIO
 
 from sqlalchemy import Engine
 
-from monitor.history import Point
+from monitor.history import Point, Threshold
 from monitor.ledger import Stock
 from monitor.marks import Marks, SystemMark
 from monitor.store.engine import open_engine, reading
@@ -53,7 +53,7 @@ def sweep_apart(
     engine: Engine,
     marks: Marks,
     processor: str,
-    thresholds: Sequence[int],
+    thresholds: Sequence[Threshold],
     *,
     longest: float = SHORTEST_LIMIT,
     silence: float = SILENCE,
@@ -112,8 +112,11 @@ def _heard(output: IO[bytes], silence: float, longest: float) -> bytes:
 def _unpacked(answer: dict[str, Any]) -> Swept:
     stock = Stock()
     stock.individuals, stock.research, stock.systems = answer["stock"]
-    reaches = {n: None if point is None else Point(*point) for n, point in answer["reaches"]}
-    return Swept(stock=stock, peak=answer["peak"], reaches=reaches)
+    reaches = {
+        (n, after): None if point is None else Point(*point)
+        for (n, after), point in answer["reaches"]
+    }
+    return Swept(stock=stock, peak=answer["peak"], reaches=reaches, days=dict(answer["days"]))
 
 
 def _packed(swept: Swept) -> dict[str, Any]:
@@ -122,6 +125,7 @@ def _packed(swept: Swept) -> dict[str, Any]:
         "stock": [stock.individuals, stock.research, stock.systems],
         "peak": swept.peak,
         "reaches": list(swept.reaches.items()),
+        "days": list(swept.days.items()),
     }
 
 
@@ -134,7 +138,7 @@ def answer(requests: TextIO) -> str:
         for processor, system, gallery in request["research"]
     )
     engine = open_engine(request["url"])
-    wanted = {request["processor"]: [(n, None) for n in request["thresholds"]]}
+    wanted = {request["processor"]: [(n, after) for n, after in request["thresholds"]]}
     try:
         with reading(engine) as connection:
             divided = divide(connection, Names.load(connection), wanted, marks.research)

@@ -35,7 +35,7 @@ def status_as_of(
     now = status(connection, rules, sources, today)
     names = Names.load(connection)
     wanted = {
-        one.processor: [(threshold.at_least, None) for threshold in one.thresholds]
+        one.processor: [threshold.reach.threshold for threshold in one.thresholds]
         for one in now.processors
     }
     swept = sweep(connection, names, wanted, marks.research, until=instant, sizes=sizes)
@@ -46,7 +46,7 @@ def status_as_of(
 def _then(now: ProcessorStatus, swept: Swept, instant: Instant) -> ProcessorStatus:
     thresholds = (
         threshold
-        if swept.reaches[threshold.at_least] is not None
+        if swept.reaches[threshold.reach.threshold] is not None
         else replace(threshold, reach=threshold.reach.found(None, instant))
         for threshold in now.thresholds
     )

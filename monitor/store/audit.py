@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 
 from sqlalchemy import Connection, insert, select
 
-from monitor.chain import GENESIS, Entry, canonical, first_broken, seal
+from monitor.bundle import Verdict
+from monitor.chain import GENESIS, Checkpoint, Entry, Links, canonical, seal
 from monitor.facts import Instant
 from monitor.store import bulk, schema
 from monitor.store.locks import lock_audit
@@ -35,9 +37,10 @@ def head(connection: Connection) -> tuple[int, str]:
     return (row.seq, row.hash) if row is not None else (0, GENESIS)
 
 
-def entries(connection: Connection) -> Iterator[Entry]:
-    """Yield the whole log, oldest first."""
-    query = select(schema.audit).order_by(schema.audit.c.seq)
+def entries(connection: Connection, after: int = 0) -> Iterator[Entry]:
+    """Yield the log behind entry *after*, oldest first; memory does not grow with it."""
+    table = schema.audit
+    query = select(table).where(table.c.seq > after).order_by(table.c.seq)
     for row in connection.execute(query, execution_options={"yield_per": 5_000}):
         yield Entry(**row._mapping)  # noqa: SLF001 - the documented way to a row's dict
 
@@ -47,11 +50,39 @@ def broken_at(connection: Connection) -> int | None:
 
     A head that does not match the last entry (entries cut off at the end) counts as broken.
     """
-    seq, last = 0, GENESIS
-    log = list(entries(connection))
-    broken = first_broken(log)
-    if broken is not None:
-        return broken
-    if log:
-        seq, last = log[-1].seq, log[-1].hash
-    return None if head(connection) == (seq, last) else seq + 1
+    broken = examine(connection).first_broken
+    return None if broken is None else broken.seq
+
+
+def examine(connection: Connection, checkpoints: Iterable[Checkpoint] = ()) -> Verdict:
+    """Check the chain link by link, its head, and that it goes through all *checkpoints*."""
+    verdict, links = Verdict(), Links()
+    kept = defaultdict(list)
+    for one in checkpoints:
+        kept[one.seq].append(one.hash)
+    for entry in entries(connection):
+        seq = links.seq + 1
+        why = links.follow(entry)
+        if why is None and any(one != entry.hash for one in kept.get(seq, ())):
+            why = f"entry {seq} is another than the checkpoint says"
+        if why is not None:
+            verdict.note(schema.audit.name, seq, why)
+            return verdict
+    if head(connection) != (links.seq, links.hash):
+        why = f"the log ends with entry {links.seq}, its head is of another"
+        verdict.note(schema.audit_head.name, links.seq + 1, why)
+    if any(one != GENESIS for one in kept.pop(0, ())):
+        verdict.note(schema.audit.name, 1, "the checkpoint of an empty log has a hash")
+    later = max(kept, default=0)
+    if later > links.seq:
+        why = f"entry {links.seq + 1} is missing: there were {later} at a checkpoint"
+        verdict.note(schema.audit.name, links.seq + 1, why)
+    verdict.chain = {"entries": links.seq, "head": links.hash}
+    verdict.checkpoints = sum(map(len, kept.values()))
+    return verdict
+
+
+def checkpoint(connection: Connection, now: Instant) -> Checkpoint:
+    """Return the head of the chain as it is, to be kept elsewhere."""
+    seq, newest = head(connection)
+    return Checkpoint(seq=seq, hash=newest, at=now)

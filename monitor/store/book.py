@@ -37,6 +37,7 @@ _KINDS: tuple[type[StorageFact], ...] = (
     Linked,
 )
 _NUMBER = {kind: number for number, kind in enumerate(_KINDS)}
+ENROLLED = _NUMBER[Enrolled]
 _COLUMNS = [
     "kind",
     "processor_id",
@@ -151,6 +152,11 @@ def entries(connection: Connection, names: Names, *which: ColumnElement[bool]) -
 def kind_is(*kinds: type[StorageFact]) -> ColumnElement[bool]:
     """Return the condition that a fact is of one of *kinds*."""
     return schema.book.c.kind.in_([_NUMBER[kind] for kind in kinds])
+
+
+def kind_name(kind: int) -> str:
+    """Return what a fact of this number is called."""
+    return _KINDS[kind].__name__
 
 
 def fact_of(names: Names, row: Sequence[Any]) -> StorageFact:

@@ -6,22 +6,25 @@ The numbers of individuals, thresholds, duties, notices and the audit log as pla
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from monitor.calendars import BadCalendar
 from monitor.duties import Duty
 from monitor.facts import Instant
 from monitor.notices import Waiting
 from monitor.rules import Rule
-from monitor.store import audit, owing
+from monitor.store import approaching, audit, calendars, owing
 from monitor.store.engine import reading
 from monitor.store.names import Names
 from monitor.store.outbox import known_channels, read_waiting
 from monitor.store.reading import Status, status
 from monitor.trust import Sources
+from monitor.workdays import Calendar
 
 
 class StoreAway(Exception):
@@ -38,6 +41,8 @@ class Gauges:
     waiting: tuple[Waiting, ...]
     audit_entries: int
     audit_head: str
+    calendar: Calendar | None = None  # None: that of the files
+    warned: Mapping[tuple[str, str], int] = field(default_factory=dict)  # by processor and rule
 
 
 def read(
@@ -45,12 +50,20 @@ def read(
     rules: Iterable[Rule],
     sources: Sources | None = None,
     now: Instant | None = None,
+    current: calendars.Current | None = None,
 ) -> Gauges:
-    """Return what is so now; see ``reading.status`` for the arguments. Raises StoreAway."""
+    """Return what is so now; see ``reading.status`` for the arguments. Raises StoreAway.
+
+    *current* is asked for the calendar: a year may have been loaded meanwhile.
+    """
     try:
         with reading(engine) as connection:
+            with suppress(BadCalendar):  # the worker says so
+                if current is not None:
+                    current.refresh(connection)
             entries, head = audit.head(connection)
-            duties = owing.read_duties(connection, Names.load(connection))
+            names = Names.load(connection)
+            duties = owing.read_duties(connection, names)
             return Gauges(
                 status=status(connection, rules, sources, now),
                 duties=tuple(duty for _, duty in duties),
@@ -58,6 +71,8 @@ def read(
                 waiting=tuple(read_waiting(connection)),
                 audit_entries=entries,
                 audit_head=head,
+                calendar=current.calendar if current is not None else None,
+                warned=approaching.warned(connection, names),
             )
     except SQLAlchemyError as exc:
         raise StoreAway(type(exc).__name__) from None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
+from monitor.calendars import BadCalendar
 from monitor.facts import Instant
 from monitor.intake import (
     Ahead,
@@ -23,16 +25,33 @@ from monitor.intake import (
     Written,
 )
 from monitor.notices import Kind, Notice, Severity, key_of
-from monitor.store import audit, files, owing, positions, restoring, schema, silence
+from monitor.store import (
+    audit,
+    calendars,
+    files,
+    history_days,
+    owing,
+    positions,
+    restoring,
+    schema,
+    silence,
+)
+from monitor.store.approaching import Approaching
+from monitor.store.calendars_loading import recount
+from monitor.store.changes import Proposing
 from monitor.store.engine import reading
+from monitor.store.external import Numbers
+from monitor.store.history_days import Diary
 from monitor.store.keeping import Keeping, Policy, learn_names
 from monitor.store.looking import UNCONFIRMED_AFTER, Looking
 from monitor.store.marking import apply_marks
-from monitor.store.names import Registry, UnknownNumber
+from monitor.store.names import Names, Registry, UnknownNumber
 from monitor.store.pacing import Backoff, Paced
+from monitor.store.terminating_watch import Terminating
 
 log = logging.getLogger(__name__)
 
+_COUNT_EVERY: Instant = 5_000_000  # duties that somebody opened by an older calendar
 _RELOADS = 9  # names are learned all the time, but a number that stays unknown is an error
 
 
@@ -56,6 +75,11 @@ class SqlKeeper:
         clock: Callable[[], Instant] | None = None,
     ) -> None:
         self._engine, self._policy = engine, policy
+        self._calendar = calendars.Current(policy.calendar)
+        self._counted_at: Instant | None = None
+        with reading(engine) as connection:
+            self._calendar.refresh(connection)
+        self._policy = policy = replace(policy, calendar=self._calendar.calendar)
         self._registry = Registry(engine, policy.marks)
         self._feeding, self._clock = feeding, clock
         self._looking = Looking(engine, policy, feeding, unconfirmed_after, clock, apart=background)
@@ -63,6 +87,10 @@ class SqlKeeper:
         self._backoff: Backoff[str] = Backoff()
         self._run: files.Run | None = None
         self._hush = silence.Hush(policy.sources.silent_after)
+        self._approaching = Approaching(engine, policy, feeding)
+        self._diary, self._numbers = Diary(), Numbers(engine, policy)
+        self._terminating = Terminating(engine, policy.marks, policy.remind_after)
+        self._proposing = Proposing(engine, policy.far)
         apply_marks(engine, self._registry, policy, now)
 
     def keep(self, batches: Sequence[Batch]) -> None:
@@ -171,7 +199,26 @@ class SqlKeeper:
         """Look back where that is due (resting between), and confirm what can be confirmed."""
         self._knowing_all(lambda: self._tick(now))
 
+    def _mind_calendar(self, now: Instant) -> None:
+        """Use what was loaded since, and count again what an older calendar gave its day."""
+        changed = False
+        try:
+            with reading(self._engine) as connection:
+                changed = self._calendar.refresh(connection)
+        except BadCalendar as exc:
+            log.error("a calendar was loaded that does not follow the files here: %s", exc)  # noqa: TRY400 - no traceback
+        calendar = self._calendar.calendar
+        if changed:
+            self._policy = replace(self._policy, calendar=calendar)
+            self._looking.use(self._policy)
+            self._numbers = Numbers(self._engine, self._policy)
+        since = None if self._counted_at is None else now - self._counted_at
+        if changed or since is None or not 0 <= since < _COUNT_EVERY:
+            recount(self._engine, self._registry.names, self._policy.rules, calendar, now)
+            self._counted_at = now
+
     def _tick(self, now: Instant) -> None:
+        self._mind_calendar(now)
         if self._hush.may_look(now):
             self._hush.tell(self._engine, now)
         names = self._registry.names
@@ -182,6 +229,11 @@ class SqlKeeper:
         if ready and self._paced.may_run():
             self._paced.run(lambda: self._look_back(ready, now))
         self._looking.confirm(names, now)
+        self._numbers.look(now)
+        self._diary.note(self._engine, now)
+        self._approaching.look(names, now)
+        self._terminating.look(names, self._policy.calendar, now)
+        self._proposing.look(names, now)
         self._paced.raise_error()  # last: what one look back meets with holds up no other work
 
     def _look_back(self, due: Iterable[str], now: Instant) -> None:
@@ -222,12 +274,10 @@ class SqlKeeper:
         self._knowing_all(lambda: self._finish(now, confirm=confirm))
 
     def _finish(self, now: Instant, *, confirm: bool) -> None:
+        self._mind_calendar(now)
         names = self._registry.names
         looking = Looking(self._engine, self._policy, self._feeding_from_kafka, clock=self._clock)
-        while due := looking.due(names):
-            for processor in due:
-                looking.recount(names, processor, now, wait=True)
-                self._beat(now)
+        self._recount(looking, names, now)
         if not confirm:
             return
         if self._run is not None:
@@ -235,6 +285,21 @@ class SqlKeeper:
                 files.end(connection, self._run)
             self._run = None
         looking.confirm(names, now)
+        while looking.due(names):  # a duty was opened whose latch has been armed anew since
+            self._recount(looking, names, now)
+            looking.confirm(names, now)
+        self._numbers.look(now)
+        history_days.fill(self._engine, self._policy.marks.research, now)
+        Approaching(self._engine, self._policy, self._feeding_from_kafka).look(names, now)
+        marks, every = self._policy.marks, self._policy.remind_after
+        Terminating(self._engine, marks, every).look(names, self._policy.calendar, now)
+        Proposing(self._engine, self._policy.far).look(names, now)
+
+    def _recount(self, looking: Looking, names: Names, now: Instant) -> None:
+        while due := looking.due(names):
+            for processor in due:
+                looking.recount(names, processor, now, wait=True)
+                self._beat(now)
 
     def _begun(self, batches: Sequence[Batch]) -> None:
         if self._run is not None and _some(batches):

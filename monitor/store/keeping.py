@@ -6,16 +6,19 @@ The order is the order of the locks (``locks.py``): positions, stores, processor
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, select
 
-from monitor.duties import Duty, event_key, owed
+from monitor.approach import Levels
+from monitor.changes import FAR
+from monitor.duties import event_key, owed
 from monitor.facts import (
     Changed,
     Enrolled,
     Fact,
+    Filed,
     Instant,
     Linked,
     Purged,
@@ -25,6 +28,7 @@ from monitor.facts import (
     SubjectHash,
     SubjectRemoved,
     Terminated,
+    Told,
     Truncated,
 )
 from monitor.folding import Folded, fold, look, near
@@ -32,17 +36,20 @@ from monitor.intake import Batch
 from monitor.ledger import Stock, SubjectKey
 from monitor.limits import RejectLimit
 from monitor.marks import Marks
-from monitor.rules import CHANGED, TERMINATED, Rule, event_rules, stock_rules
-from monitor.store import book, bulk, owing, positions, schema, stock
+from monitor.rules import CHANGED, Rule, event_rules, stock_rules
+from monitor.store import book, bulk, changes, owing, positions, schema, stock, terminating
 from monitor.store.engine import is_sqlite
+from monitor.store.filings import bring_about, keep_step, told_step
 from monitor.store.locks import lock_processors, lock_stores
 from monitor.store.names import Names, Registry, Scope, ScopeKind, UnknownNumber
 from monitor.store.registers import Working
 from monitor.store.snapshots import note_signs
-from monitor.store.trust import Trust
+from monitor.store.terminating_watch import REMIND_AFTER, enrolled_since
 from monitor.store.watches import Watches
-from monitor.trust import Sources, in_proof
+from monitor.trust import Sources
 from monitor.workdays import Calendar, beijing_day
+
+_TOLD = (Terminated, Changed, Filed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +61,9 @@ class Policy:
     marks: Marks
     limit: RejectLimit
     sources: Sources = field(default_factory=Sources)
+    remind_after: int = REMIND_AFTER  # working days between two reminders of faces that remain
+    far: float = FAR  # share of the filed number from which on it may be a material change
+    levels: Levels = field(default_factory=Levels)
 
 
 def learn_names(registry: Registry, batches: Iterable[Batch]) -> None:
@@ -94,14 +104,12 @@ class Keeping:
             positions.advance(self._connection, batch, self._policy.limit)
         facts = [fact for batch in batches for fact in batch.facts]
         known_at = max(batch.read_at for batch in batches)
-        storage = [f for f in facts if not isinstance(f, (Terminated, Changed))]
+        storage = [f for f in facts if not isinstance(f, _TOLD)]
         processors = self._lock(facts)
         self._count_fed(batches)
         if storage:
             self._store(storage, processors, known_at)
-        for fact in facts:
-            if isinstance(fact, (Terminated, Changed)):
-                self._open_event_duties(fact, known_at)
+        self._hear([f for batch in batches for f in _told(batch)], known_at)
         self._set_aside(batches)
 
     # -- locks -----------------------------------------------------------------------------
@@ -114,7 +122,7 @@ class Keeping:
         lock_stores(self._connection, (names.store_ids[name] for name in wide))
         self._check_tenants(wide)
         self._working = Working(self._connection, names, self._marks)
-        storage = [f for f in facts if not isinstance(f, (Terminated, Changed))]
+        storage = [f for f in facts if not isinstance(f, _TOLD)]
         processors = self._working.load_faces(storage)
         self._tenants = _by_store(names)
         for fact in facts:
@@ -168,6 +176,7 @@ class Keeping:
         watches = Watches(self._connection, self._names, rules, sorted(processors))
         folded, before = self._fold(facts, watches)
         self._save(folded, known_at)
+        enrolled_since(self._connection, self._names, self._marks, folded.fresh, known_at)
         for processor, movement in folded.movements.items():
             number = before[processor].individuals if processor in before else 0
             looked = look(
@@ -176,6 +185,7 @@ class Keeping:
                 number,
                 watches.unreached(processor),
                 watches.reached_at(processor),
+                watches.armed(processor),
             )
             watches.note(processor, looked, movement, known_at)
         watches.save()
@@ -225,6 +235,7 @@ class Keeping:
                 watches.watch[name].peak,
                 count,
                 watches.unreached(name),
+                [at_least for at_least, _ in watches.armed(name)],
             )
             for name, count in raising.items()
         )
@@ -255,49 +266,46 @@ class Keeping:
 
     # -- what else a batch says ------------------------------------------------------------
 
-    def _open_event_duties(self, fact: Terminated | Changed, known_at: Instant) -> None:
-        ended = isinstance(fact, Terminated)
-        kept = stock.read(self._connection, self._names).get(fact.processor, Stock())
-        proof: dict[str, object] = {
-            "event": TERMINATED if ended else CHANGED,
-            "at": fact.at,
-            "known_at": known_at,
-            "version": list(fact.version),
-            "individuals": kept.individuals,
-        }
-        trust = Trust(self._connection, self._names, self._policy.sources, known_at)
-        proof |= in_proof(trust.against(fact.processor))
-        if isinstance(fact, Changed):
-            proof["changed"] = list(fact.what)
+    def _hear(self, told: Sequence[tuple[str, Told]], known_at: Instant) -> None:
+        """Keep what was told about duties, each with its topic, and do what it means for them."""
+        for topic, fact in told:
+            if isinstance(fact, Terminated):
+                terminating.keep(self._connection, self._names, fact, known_at)
+            elif isinstance(fact, Filed):
+                self._file(fact, topic, known_at)
+            else:
+                self._open_changes(fact, known_at)
+        for processor in sorted({fact.processor for _, fact in told}):
+            bring_about(self._connection, self._names, self._policy, processor, known_at)
+
+    def _file(self, fact: Filed, topic: str, known_at: Instant) -> None:
+        now = changes.picture(self._connection, self._names, fact.processor)
+        step = told_step(fact, topic, known_at, changes.in_detail(now))
+        keep_step(self._connection, self._names, fact.processor, step)
+
+    def _open_changes(self, fact: Changed, known_at: Instant) -> None:
         policy = self._policy
-        for rule in event_rules(policy.rules, TERMINATED if ended else CHANGED):
+        proof = terminating.proof_of(
+            self._connection, self._names, policy, fact.processor, fact.at, known_at
+        )
+        proof |= {
+            "event": CHANGED,
+            "version": list(fact.version),
+            "changed": list(fact.what),
+        }
+        for rule in event_rules(policy.rules, CHANGED):
             if rule.since is not None and beijing_day(fact.at) < rule.since:
                 continue
             duty = owed(
                 rule,
                 processor=fact.processor,
-                key="1" if rule.latched else event_key(fact.version),
+                key=event_key(fact.version),
                 trigger_at=fact.at,
                 known_at=known_at,
                 calendar=policy.calendar,
                 proof=proof,
             )
-            if rule.latched:
-                self._latch(duty)
-            else:
-                owing.open_duty(self._connection, self._names, duty)
-
-    def _latch(self, duty: Duty) -> None:
-        """Open the one duty of a latched rule, or move it if this event is the earlier one."""
-        held = owing.find_duty(self._connection, self._names, duty.processor, [duty.rule], duty.key)
-        if held is None:
             owing.open_duty(self._connection, self._names, duty)
-        elif duty.trigger_day < held[1].trigger_day:
-            found = owing.Found(
-                trigger_at=duty.trigger_at, known_at=duty.opened_at, proof=duty.proof
-            )
-            policy = self._policy
-            owing.restate(self._connection, *held, policy.rules, policy.calendar, found)
 
     def _count_fed(self, batches: Sequence[Batch]) -> None:
         """Remember which topic feeds whom, and what was said of snapshots."""
@@ -340,6 +348,10 @@ class Keeping:
             ignored.update({reason.value: n for reason, n in batch.ignored.items()})
         for reason, records in sorted(ignored.items()):
             bulk.count(self._connection, schema.ignored, (reason,), records)
+
+
+def _told(batch: Batch) -> Iterator[tuple[str, Told]]:
+    return ((batch.topic, fact) for fact in batch.facts if isinstance(fact, _TOLD))
 
 
 def _where(batch: Batch) -> tuple[str, int]:

@@ -13,12 +13,13 @@ from sqlalchemy import Connection, Engine
 
 from monitor.duties import Duty, owed
 from monitor.facts import Instant
-from monitor.history import Point
+from monitor.history import Point, Threshold
 from monitor.notices import Kind, Notice, Severity, key_of
 from monitor.rules import rule_for_trigger, stock_rules
-from monitor.store import book, files, overdue, owing, positions, snapshots, watches
+from monitor.store import book, files, history_days, overdue, owing, positions, snapshots, watches
 from monitor.store.apart import limit_for, sweep_apart
 from monitor.store.engine import reading
+from monitor.store.filings import bring_about
 from monitor.store.keeping import Policy
 from monitor.store.locks import lock_processors, looking_back
 from monitor.store.names import Names
@@ -55,6 +56,10 @@ class Looking:
         self._unconfirmed_after = unconfirmed_after
         self._rules = stock_rules(policy.rules)
 
+    def use(self, policy: Policy) -> None:
+        """Go on with *policy*, whose calendar is newer."""
+        self._policy = policy
+
     def due(self, names: Names) -> list[str]:
         """Return the processors that a recount is due for."""
         with reading(self._engine) as connection:
@@ -80,10 +85,10 @@ class Looking:
             return ours and self._look_back(names, processor, now)
 
     def _look_back(self, names: Names, processor: str, now: Instant) -> bool:
-        look = self._begin(names, processor)
-        if look is None:
+        begun = self._begin(names, processor)
+        if begun is None:
             return True
-        thresholds = [rule.reached_at for rule in self._rules]
+        look, thresholds = begun
         marks = self._policy.marks
         size = self._size_bound() if self._apart else 0
         if size > APART_FROM:
@@ -95,8 +100,7 @@ class Looking:
             # What this view of the book shows was seen now, not when the first of several
             # look backs was asked for: an end that was looked up in between proves nothing of it.
             seen = self._seen(now)
-            wanted = {processor: [(n, None) for n in thresholds]}
-            divided = divide(connection, fresh, wanted, marks.research)
+            divided = divide(connection, fresh, {processor: thresholds}, marks.research)
         with divided:
             return self._finish(names, processor, look, divided.fold()[processor], seen)
 
@@ -107,8 +111,8 @@ class Looking:
         with reading(self._engine) as connection:
             return book.size_bound(connection)
 
-    def _begin(self, names: Names, processor: str) -> str | None:
-        """Return the token of the look back, or None if nothing is due."""
+    def _begin(self, names: Names, processor: str) -> tuple[str, list[Threshold]] | None:
+        """Return the token of the look back and what it looks for, or None if nothing is due."""
         number = names.processor_ids[processor]
         with self._engine.begin() as connection:
             lock_processors(connection, [number])
@@ -117,7 +121,8 @@ class Looking:
                 return None
             held.since[processor] = Since()
             held.save()
-            return overdue.begin(connection, number)
+            wanted = [reach.threshold for reach in held.reaches[processor].values()]
+            return overdue.begin(connection, number), wanted
 
     def _finish(self, names: Names, processor: str, look: str, swept: Swept, now: Instant) -> bool:
         number = names.processor_ids[processor]
@@ -129,8 +134,11 @@ class Looking:
             since = held.since[processor]
             stands = True
             for rule_id, reach in held.reaches[processor].items():
-                point = swept.reaches[reach.at_least]
-                if _outdated(point, since, swept.peak, reach.at_least):
+                if reach.threshold not in swept.reaches:  # armed anew since we began
+                    stands = False
+                    continue
+                point = swept.reaches[reach.threshold]
+                if _outdated(point, since, swept.peak, reach):
                     stands = False
                     continue
                 held.reaches[processor][rule_id] = self._settled(
@@ -141,8 +149,10 @@ class Looking:
                 watch, peak=swept.peak + since.raising, recount_due=not stands
             )
             held.save()
+            history_days.replace(connection, number, swept.days)
             if stands:
                 overdue.settled(connection, number)
+            bring_about(connection, names, self._policy, processor, now)
         return stands
 
     def _settled(
@@ -230,6 +240,8 @@ class Looking:
                     if reach.pending:
                         held.reaches[processor][rule_id] = look_at(connection, names, reach, now)
                 held.save()
+                if not due:  # a duty that was opened may be what a step or a latch has waited for
+                    bring_about(connection, names, self._policy, processor, now)
 
     def _look_at(self, connection: Connection, names: Names, reach: Reach, now: Instant) -> Reach:
         assert reach.trigger_at is not None  # noqa: S101 - it is pending
@@ -286,13 +298,15 @@ class Looking:
         return replace(reach, paged_at=now)
 
 
-def _outdated(point: Point | None, since: Since, peak: int, at_least: int) -> bool:
+def _outdated(point: Point | None, since: Since, peak: int, reach: Reach) -> bool:
     """Tell whether facts that came in during the look back can have changed its answer."""
     if since.first_at is None:
         return False
     if point is not None:
         return since.first_at <= point.at
-    return peak + since.raising >= at_least
+    if reach.after is not None:
+        return since.passed
+    return peak + since.raising >= reach.at_least
 
 
 def _proof(reach: Reach, now: Instant) -> dict[str, object]:

@@ -226,7 +226,7 @@ def _date(connection: Connection, store_id: int, processor_id: int) -> None:
     held = connection.execute(own).first()
     if newest is None or (held is not None and held.last_at >= newest):
         return
-    rest = held[2:] if held is not None else (0, False, None, 0)
+    rest = held[2:] if held is not None else (0, False, None, 0, None)
     bulk.upsert(connection, schema.watches, [(processor_id, newest, *rest)])
 
 

@@ -134,13 +134,15 @@ class SqlOutbox:
     def open_duties(self) -> Sequence[OpenDuty]:
         """Return every duty that is owed now, with its current days, in the order of opening.
 
+        Not what was submitted: then it is for the authority to act.
+
         Whether its number is verified is told as of now, and apart as of when it was opened.
         """
         now = None if self._clock is None else self._clock()
         with reading(self._engine) as connection:
             where = [schema.duties.c.closed_at.is_(None)]
             names = Names.load(connection)
-            duties = [duty for _, duty in owing.read_duties(connection, names, where)]
+            duties = [duty for _, duty in owing.read_duties(connection, names, where) if duty.owed]
             trust = Trust(connection, names, self._sources, now)
             against = {one: trust.against(one) for one in {duty.processor for duty in duties}}
             return [
@@ -155,19 +157,29 @@ class SqlOutbox:
             ]
 
     def closed_duties_since(self, since: Instant) -> Sequence[ClosedDuty]:
-        """Return the duties closed at or after *since*, in the order of opening."""
+        """Return the duties known since *since* to be owed no more, in the order of opening."""
+        now = None if self._clock is None else self._clock()
         with reading(self._engine) as connection:
-            where = [schema.duties.c.closed_at >= since]
+            duties = owing.read_duties(connection, Names.load(connection))
             return [
-                ClosedDuty(duty.processor, duty.rule, duty.key, duty.opened_at, duty.closed_at)
-                for _, duty in owing.read_duties(connection, Names.load(connection), where)
-                if duty.closed_at is not None
+                ClosedDuty(duty.processor, duty.rule, duty.key, duty.opened_at, ended)
+                for _, duty in duties
+                if (ended := _no_more_owed(duty)) is not None
+                # What is kept for years says beforehand when that ends.
+                and since <= ended <= (ended if now is None else now)
             ]
 
     def waiting(self) -> Sequence[Waiting]:
         """Return what the known channels have not delivered, by channel."""
         with reading(self._engine) as connection:
             return read_waiting(connection)
+
+
+def _no_more_owed(duty: Duty) -> Instant | None:
+    """Return since when we know that nobody has to act; a review clock was never shown as owed."""
+    if duty.owed or duty.of_authority:
+        return None
+    return duty.life.taken[-1].known_at if duty.life.taken else duty.closed_at
 
 
 def _body(duty: Duty, against: Sequence[Why]) -> Body:

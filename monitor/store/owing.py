@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from monitor.chain import canonical
+from monitor.chain import Entry, canonical
 from monitor.duties import Decision, Duty, restated
 from monitor.facts import Instant
+from monitor.filings import UNTOUCHED, Life
 from monitor.notices import Body, Kind, Notice, Severity, body_text, key_of
 from monitor.rules import Rule
-from monitor.store import audit, schema
+from monitor.store import audit, filings_kept, schema
 from monitor.store.engine import is_sqlite
 from monitor.store.names import Names
 from monitor.trust import Doubt, Why, in_body
@@ -39,17 +41,21 @@ def read_duties(
 ) -> Iterator[tuple[int, Duty]]:
     """Yield the duties that meet *where*, with their row numbers, in the order of opening."""
     query = select(_duties).where(*where).order_by(_duties.c.opened_at, _duties.c.id)
-    for row in connection.execute(query).all():
-        yield row.id, _duty(names, row)
+    rows = connection.execute(query).all()
+    lives = filings_kept.lives(connection, {row.processor_id for row in rows})
+    for row in rows:
+        life = lives.get((row.processor_id, row.rule, row.key), UNTOUCHED)
+        yield row.id, _duty(names, row, life)
 
 
-def _duty(names: Names, row: Any) -> Duty:  # noqa: ANN401 - a row of schema.duties
+def _duty(names: Names, row: Any, life: Life) -> Duty:  # noqa: ANN401 - a row of schema.duties
     deadline = Deadline(
         due_day=row.due_day,
         earliest=row.earliest,
         latest=row.latest,
         provisional=row.due_day is None,
         calendar_version=row.calendar_version,
+        due_at=row.due_at,
     )
     return Duty(
         processor=names.processor_by_id[row.processor_id],
@@ -63,6 +69,7 @@ def _duty(names: Names, row: Any) -> Duty:  # noqa: ANN401 - a row of schema.dut
         proof=json.loads(row.proof),
         closed_at=row.closed_at,
         annulled=row.annulled,
+        life=life,
     )
 
 
@@ -78,20 +85,20 @@ def find_duty(
     return next(read_duties(connection, names, where), None)
 
 
-def open_duty(connection: Connection, names: Names, duty: Duty) -> bool:
-    """Write *duty*, its audit entry and its page, once; return False if it is there already."""
+def open_duty(
+    connection: Connection, names: Names, duty: Duty, severity: Severity = Severity.PAGE
+) -> bool:
+    """Write *duty*, its audit entry and its notice, once; return False if it is there already."""
     held = find_duty(connection, names, duty.processor, [duty.rule], duty.key)
     if held is not None:
         return False
-    row = {"processor_id": names.processor_ids[duty.processor], **_row(duty)}
-    connection.execute(insert(_duties).values(row))
-    entry = audit.append(connection, duty.opened_at, "duty.opened", duty.processor, describe(duty))
+    entry = add_duty(connection, names, duty)
     notify(
         connection,
         Notice(
             key=key_of(Kind.DUTY_OPENED, duty.processor, duty.rule, duty.key),
             kind=Kind.DUTY_OPENED,
-            severity=Severity.PAGE,
+            severity=severity,
             processor=duty.processor,
             rule=duty.rule,
             duty=duty.key,
@@ -102,11 +109,23 @@ def open_duty(connection: Connection, names: Names, duty: Duty) -> bool:
     return True
 
 
+def add_duty(connection: Connection, names: Names, duty: Duty) -> Entry:
+    """Write a new *duty* with its audit entry, which is returned, and tell nobody."""
+    row = {"processor_id": names.processor_ids[duty.processor], **_row(duty)}
+    connection.execute(insert(_duties).values(row))
+    return audit.append(connection, duty.opened_at, "duty.opened", duty.processor, describe(duty))
+
+
+def replace_duty(connection: Connection, number: int, after: Duty) -> None:
+    """Write *after* in place of the duty with this row *number*; the caller tells why."""
+    connection.execute(update(_duties).where(_duties.c.id == number).values(_row(after)))
+
+
 def move_duty(
     connection: Connection, number: int, before: Duty, after: Duty, known_at: Instant, why: str
 ) -> None:
     """Replace *before* by *after* (an earlier day), with both days in the audit log and a page."""
-    connection.execute(update(_duties).where(_duties.c.id == number).values(_row(after)))
+    replace_duty(connection, number, after)
     body = {"why": why, "before": describe(before), "after": describe(after)}
     entry = audit.append(connection, known_at, "duty.moved", after.processor, body)
     days = body_of(after) | {"was_trigger_day": before.trigger_day.isoformat()}
@@ -135,7 +154,13 @@ def restate(
     calendar: Calendar,
     found: Found,
 ) -> None:
-    """Do to the duty *held* what a newly found trigger asks for: move it, ask, or nothing."""
+    """Do to the duty *held* what a newly found trigger asks for: move it, ask, or nothing.
+
+    A number that a person told proves its day, whatever the stock does later.
+    """
+    told = "number" in held.proof and "number" not in found.proof
+    if told and (found.trigger_at is None or found.trigger_at >= held.trigger_at):
+        return
     decided = restated(
         held,
         rules,
@@ -158,7 +183,7 @@ def _refine(connection: Connection, number: int, held: Duty, found: Found) -> No
     """Keep the proof of another instant of the same day; nothing that is owed changes."""
     assert found.trigger_at is not None  # noqa: S101 - a reach that vanished is asked about
     refined = replace(held, trigger_at=found.trigger_at, proof=found.proof)
-    connection.execute(update(_duties).where(_duties.c.id == number).values(_row(refined)))
+    replace_duty(connection, number, refined)
     body = {"before": describe(held), "after": describe(refined)}
     audit.append(connection, found.known_at, "duty.proof_refined", held.processor, body)
 
@@ -229,6 +254,8 @@ def body_of(duty: Duty) -> dict[str, str | int | bool | None]:
         "due_between": f"{first}/{last}" if deadline.provisional else None,
         "calendar_version": deadline.calendar_version,
     }
+    if deadline.due_at is not None:
+        body["due_at"] = datetime.fromtimestamp(deadline.due_at / 1e6, UTC).isoformat()
     for name in ("individuals", "at_least"):
         value = duty.proof.get(name)
         if isinstance(value, int):
@@ -264,6 +291,7 @@ def _row(duty: Duty) -> Mapping[str, object]:
         "proof": canonical(duty.proof),
         "closed_at": duty.closed_at,
         "annulled": duty.annulled,
+        "due_at": duty.deadline.due_at,
     }
 
 

@@ -2,9 +2,11 @@
 
 Registers (what is so now): ``subjects`` (one packed row per subject and processor), ``faces`` (the
 owner of each named slot), ``links``, ``removals``, ``stock``. Evidence (append-only): ``book``,
-``audit``. What is owed: ``reaches``, ``duties``, ``notices``, ``deliveries``, ``channels``. The
+``audit``. What is owed: ``reaches``, ``duties``, ``steps``, ``terminations``, ``changes``,
+``notices``, ``deliveries``, ``channels``. The
 way in: ``positions``, ``topics``, ``ends``, ``feeds``, ``snapshots``, ``rejects``, ``ignored``,
-``unverified``, ``files``.
+``unverified``, ``files``. Told by people: ``told_numbers``, ``told_events``. For early warnings and
+forecasts: ``approaches``, ``days``.
 """
 
 from __future__ import annotations
@@ -171,6 +173,7 @@ watches = _keyed(
     _must("recount_due", Boolean),
     _may("since_first_at", BigInteger),  # oldest new fact, and how many facts that can raise the
     _must("since_raising", BigInteger),  # number, since the latest recount began
+    _may("since_passed", Boolean),  # a latch that is armed anew may have been released since then
 )
 recounts = _keyed(
     "recounts",
@@ -190,6 +193,7 @@ reaches = _keyed(
     _may("first_seen_at", BigInteger),
     _may("confirmed_at", BigInteger),
     _may("paged_at", BigInteger),  # as unconfirmed
+    _may("after", BigInteger),  # the latch was armed anew then: only a later reach counts
 )
 duties = _table(
     "duties",
@@ -208,7 +212,49 @@ duties = _table(
     _must("proof", Text),
     _may("closed_at", BigInteger),
     _may("annulled", Text),  # the reason, if it was closed without anything being done
+    _may("due_at", BigInteger),  # the first instant that is too late, of a clock of hours
     UniqueConstraint("processor_id", "rule", "key"),
+)
+steps = _table(
+    "steps",  # of filings, and decisions about duties: append-only
+    Column("id", Serial, primary_key=True),
+    _must("processor_id", Integer),
+    _must("step", Text),  # what makes a repeat of it the same
+    _must("kind", Text),
+    _must("at", BigInteger),
+    _must("known_at", BigInteger),
+    _must("source", Text),  # `command`, or the topic
+    _may("rule", Text),  # as it was told; null: any filing
+    _may("duty", Text),  # likewise, the key of the duty
+    _may("by", Text),
+    _may("reason", Text),
+    _may("reference", Text),
+    _may("withdraws", Text),  # the step that it takes back
+    _must("detail", Text),
+    UniqueConstraint("processor_id", "step"),
+)
+terminations = _keyed(
+    "terminations",  # every end of use that was told: one after a cancellation is a new one
+    _key("processor_id", Integer),
+    _key("at", BigInteger),
+    _must("known_at", BigInteger),
+    _must("version", Text),
+)
+changes = _table(
+    "changes",  # candidates for a material change, and what a person decided about them
+    Column("id", Serial, primary_key=True),
+    _must("processor_id", Integer),
+    _must("kind", Text),
+    _must("what", Text),  # what makes a candidate the same one
+    _must("at", BigInteger),  # since when it is so, as far as is known
+    _must("proposed_at", BigInteger),
+    _must("source", Text),  # `monitor`, or `command`
+    _must("evidence", Text),
+    _may("decided_at", BigInteger),
+    _may("decision", Text),  # `confirmed` or `dismissed`
+    _may("by", Text),
+    _may("reason", Text),
+    UniqueConstraint("processor_id", "kind", "what"),
 )
 notices = _table(
     "notices",
@@ -313,3 +359,62 @@ rejects = _keyed(
     _must("read_at", BigInteger),
 )
 ignored = _keyed("ignored", _key("reason", Text), _must("records", BigInteger))
+
+# -- rules that people feed, early warnings, days (monitor/store/external.py, approaching.py, ..) --
+
+told_numbers = _table(
+    "told_numbers",
+    Column("id", Serial, primary_key=True),
+    _must("processor_id", Integer),
+    _must("name", Text),
+    _must("at", BigInteger),  # from when on it is so
+    _must("number", BigInteger),
+    _must("known_at", BigInteger),
+    _must("by", Text),
+    _must("reason", Text),
+)
+told_events = _table(
+    "told_events",
+    Column("id", Serial, primary_key=True),
+    _must("processor_id", Integer),
+    _must("kind", Text),
+    _must("reference", Text),  # tells apart events of one kind; empty: its instant does
+    _must("at", BigInteger),
+    _must("known_at", BigInteger),
+    _must("by", Text),
+    _must("reason", Text),
+    UniqueConstraint("processor_id", "kind", "reference", "at"),
+)
+approaches = _keyed(
+    "approaches",
+    _key("processor_id", Integer),
+    _key("rule", Text),
+    _key("percent", Integer),
+    _must("at_least", BigInteger),
+    _must("passes", Integer),  # how often this was told
+    _may("seen_at", BigInteger),  # our clock: the number was first seen at or over it
+    _may("newest_at", BigInteger),  # of the facts that the number seen then was made of
+    _may("told_at", BigInteger),
+)
+days = _keyed(
+    "days",
+    _key("processor_id", Integer),
+    _key("day", Integer),  # in Beijing, as the number that Python's dates have
+    _must("individuals", BigInteger),  # at its end, or now
+    _must("from_book", Boolean),  # by event time; else as it was known then
+)
+
+# -- calendars, each version as it was used (monitor/store/calendars.py) ------------------------
+
+calendars = _keyed(
+    "calendars",  # append-only
+    _key("year", Integer),
+    _key("version", Text),
+    _key("origin", Text),  # `shipped`, `folder` or `loaded`
+    _must("notice", Text),  # number, date and address
+    _must("text", Text),
+    _must("sha256", Text),  # of the text: the audit log has it, too
+    _must("loaded_at", BigInteger),
+    _may("by", Text),
+    _may("because", Text),
+)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
@@ -30,12 +30,13 @@ from monitor.facts import (
     SubjectHash,
     Truncated,
 )
-from monitor.history import Following, Point, follow
+from monitor.history import Following, Point, Threshold, follow, noting
 from monitor.ledger import Ledger, Stock, SubjectKey
 from monitor.parts import Faces, part_of
 from monitor.store import book
 from monitor.store.names import Names
 from monitor.store.spilling import Row, Spill
+from monitor.workdays import beijing_ordinal
 
 _PROCESSOR, _FACE, _SUBJECT, _INDIVIDUAL, _WIDTH = 1, 4, 5, 6, 10  # columns of ``book.rows``
 
@@ -67,11 +68,12 @@ class Swept:
     """What a sweep found of one processor."""
 
     stock: Stock  # after the last instant
-    peak: int  # the highest number that ever was
-    reaches: Mapping[int, Point | None]  # by threshold
+    peak: int  # the highest number that ever was, see ``history.Following``
+    reaches: Mapping[Threshold, Point | None]
+    days: Mapping[int, int] = field(default_factory=dict)  # the number at the end, by ordinal
 
 
-Thresholds = Iterable[tuple[int, Instant | None]]
+Thresholds = Iterable[Threshold]
 
 
 def sweep(
@@ -241,9 +243,15 @@ class Divided:
 
     def _found(self, processor: str) -> Swept:
         following = Following(self._wanted[processor])
-        for point in self._points(processor):
+        points, days = noting(self._points(processor), beijing_ordinal)
+        for point in points:
             following.note(point)
-        return Swept(stock=self._stock[processor], peak=following.peak, reaches=following.reaches)
+        return Swept(
+            stock=self._stock[processor],
+            peak=following.peak,
+            reaches=following.passes,
+            days=days,
+        )
 
     def _points(self, processor: str) -> Iterator[Point]:
         individuals = 0

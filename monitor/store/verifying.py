@@ -7,10 +7,12 @@ not grow with the number of individuals.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 
 from sqlalchemy import Connection, func, select
 
 from monitor.facts import Removed
+from monitor.history import Threshold
 from monitor.ledger import Ledger, Stock
 from monitor.marks import Marks
 from monitor.store import audit, schema, stock, watches
@@ -103,18 +105,18 @@ def _reaches(connection: Connection, names: Names, marks: Marks, sizes: Sizes) -
     """Compare each first reach with what the book says, where no look back is due anyway."""
     table = schema.reaches
     due = set(watches.recounts_due(connection, names))
-    kept: dict[str, list[tuple[str, int, int | None]]] = {}
+    kept: dict[str, list[tuple[str, Threshold, int | None]]] = {}
     for row in connection.execute(select(table).where(table.c.at_least > 0)):
         processor = names.processor_by_id[row.processor_id]
         if processor not in due:
-            one = (row.rule, row.at_least, row.trigger_at)
+            one = (row.rule, (row.at_least, row.after), row.trigger_at)
             kept.setdefault(processor, []).append(one)
-    wanted = {processor: [(n, None) for _, n, _ in reaches] for processor, reaches in kept.items()}
+    wanted = {processor: [one for _, one, _ in reaches] for processor, reaches in kept.items()}
     swept = sweep(connection, names, wanted, marks.research, sizes=sizes)
     found = []
     for processor, reaches in sorted(kept.items()):
-        for rule, at_least, trigger_at in sorted(reaches):
-            point = swept[processor].reaches[at_least]
+        for rule, threshold, trigger_at in sorted(reaches, key=itemgetter(0)):
+            point = swept[processor].reaches[threshold]
             want = str(point.at if point is not None else None)
             found.append(_same(f"first reach of {rule} by {processor}", str(trigger_at), want))
     return found

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from monitor.facts import Instant
 from monitor.folding import Looked, Movement, Watch
-from monitor.history import Point
+from monitor.history import Point, Threshold
 from monitor.rules import Rule
 from monitor.store import bulk, schema
 from monitor.store.names import Names
@@ -30,6 +30,22 @@ class Reach:
     first_seen_at: Instant | None = None
     confirmed_at: Instant | None = None
     paged_at: Instant | None = None
+    after: Instant | None = None
+
+    @property
+    def threshold(self) -> Threshold:
+        """What is looked for: after the latch was armed anew, a passing from below."""
+        return self.at_least, self.after
+
+    def rearmed(self, latch: int, after: Instant | None) -> Reach:
+        """Return the reach of another latch, to be looked for."""
+        return Reach(
+            processor=self.processor,
+            rule=self.rule,
+            at_least=self.at_least,
+            latch=latch,
+            after=after,
+        )
 
     @property
     def pending(self) -> bool:
@@ -67,6 +83,7 @@ class Since:
 
     first_at: Instant | None = None
     raising: int = 0
+    passed: bool = False
 
 
 class Watches:
@@ -96,7 +113,11 @@ class Watches:
             self.watch[name] = Watch(
                 last_at=row.last_at, peak=row.peak, recount_due=row.recount_due
             )
-            self.since[name] = Since(first_at=row.since_first_at, raising=row.since_raising)
+            self.since[name] = Since(
+                first_at=row.since_first_at,
+                raising=row.since_raising,
+                passed=bool(row.since_passed),
+            )
         for row in self._connection.execute(select(reaches).where(reaches.c.processor_id.in_(ids))):
             name = by_id[row.processor_id]
             self.reaches.setdefault(name, {})[row.rule] = Reach(
@@ -109,6 +130,7 @@ class Watches:
                 first_seen_at=row.first_seen_at,
                 confirmed_at=row.confirmed_at,
                 paged_at=row.paged_at,
+                after=row.after,
             )
 
     def _match(self, processor: str, rules: Iterable[Rule]) -> None:
@@ -116,23 +138,36 @@ class Watches:
         reaches = self.reaches[processor]
         wanted = {rule.id: rule.reached_at for rule in rules}
         for rule_id in [rule_id for rule_id in reaches if rule_id not in wanted]:
-            latch = reaches.pop(rule_id).latch
+            held = reaches.pop(rule_id)
             # Nobody looks for it any more: if its rule comes back, it is to be found anew.
-            self._off.append(Reach(processor=processor, rule=rule_id, at_least=_OFF, latch=latch))
+            self._off.append(replace(held.rearmed(held.latch, held.after), at_least=_OFF))
         for rule_id, at_least in wanted.items():
             known = reaches.get(rule_id)
             if known is not None and known.at_least == at_least:
                 continue
-            latch = known.latch if known else 1
-            reaches[rule_id] = Reach(
-                processor=processor, rule=rule_id, at_least=at_least, latch=latch
-            )
-            if self.watch[processor].peak >= at_least or (known and known.trigger_at):
+            made = Reach(processor=processor, rule=rule_id, at_least=at_least)
+            reaches[rule_id] = made if known is None else made.rearmed(known.latch, known.after)
+            # Since a latch was armed anew the peak may be that of the time since.
+            windowed = any(reach.after is not None for reach in reaches.values())
+            over = windowed or self.watch[processor].peak >= at_least
+            if over or (known and known.trigger_at):
                 self.watch[processor] = replace(self.watch[processor], recount_due=True)
 
     def unreached(self, processor: str) -> list[int]:
         """Return the thresholds that were never reached, as far as is known."""
-        return [r.at_least for r in self.reaches[processor].values() if r.trigger_at is None]
+        return [
+            reach.at_least
+            for reach in self.reaches[processor].values()
+            if reach.trigger_at is None and reach.after is None
+        ]
+
+    def armed(self, processor: str) -> list[tuple[int, Instant]]:
+        """Return the thresholds that are armed anew and not reached since, and since when."""
+        return [
+            (reach.at_least, reach.after)
+            for reach in self.reaches[processor].values()
+            if reach.trigger_at is None and reach.after is not None
+        ]
 
     def reached_at(self, processor: str) -> list[Instant]:
         """Return the instants at which the other thresholds were first reached."""
@@ -145,11 +180,13 @@ class Watches:
         since = self.since[processor]
         first_at = movement.first_at if since.first_at is None else since.first_at
         self.since[processor] = Since(
-            first_at=min(first_at, movement.first_at), raising=since.raising + movement.raising
+            first_at=min(first_at, movement.first_at),
+            raising=since.raising + movement.raising,
+            passed=since.passed or looked.passed,
         )
         for rule_id, reach in self.reaches[processor].items():
             point = looked.reached.get(reach.at_least)
-            if point is not None and reach.trigger_at is None:
+            if point is not None and reach.trigger_at is None and reach.after is None:
                 self.reaches[processor][rule_id] = reach.found(point, now)
 
     def save(self) -> None:
@@ -166,6 +203,7 @@ class Watches:
                     w.recount_due,
                     self.since[n].first_at,
                     self.since[n].raising,
+                    self.since[n].passed,
                 )
                 for n, w in sorted(self.watch.items())
             ],
@@ -190,6 +228,7 @@ def _reach_row(number: int, reach: Reach) -> tuple[object, ...]:
         reach.first_seen_at,
         reach.confirmed_at,
         reach.paged_at,
+        reach.after,
     )
 
 

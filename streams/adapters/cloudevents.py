@@ -18,6 +18,7 @@ from monitor.facts import (
     Changed,
     Enrolled,
     Fact,
+    Filed,
     Instant,
     Linked,
     Place,
@@ -207,6 +208,18 @@ class CloudEvents:
         processor = checks.name(event.data.processor)
         return Changed(processor, _plain(event.data.changed or ()), version, at)
 
+    def _filed(self, event: Event, at: Instant, version: Version) -> Fact:
+        data = event.data
+        return Filed(
+            checks.name(data.processor),
+            event.type.rpartition(".")[2],
+            _optional_name(data.rule),
+            _optional_name(data.duty),
+            _optional_name(data.reference),
+            version,
+            at,
+        )
+
     _RULES: ClassVar = _rules(
         {
             "facetally.face.enrolled": _enrolled,
@@ -218,6 +231,10 @@ class CloudEvents:
             "facetally.subject.unlinked": _unlinked,
             "facetally.processor.terminated": _terminated,
             "facetally.registration.changed": _changed,
+            "facetally.filing.submitted": _filed,
+            "facetally.filing.returned": _filed,
+            "facetally.filing.completed": _filed,
+            "facetally.filing.failed": _filed,
         }
     )
 

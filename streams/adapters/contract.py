@@ -35,7 +35,10 @@ class Kind:
 
 PREFIX: Final = "facetally."
 
-_FILING: Final = Kind(meaning="life of a filing", optional=("rule", "reference"), built=False)
+def _filing(meaning: str) -> Kind:
+    return Kind(meaning=meaning, optional=("rule", "duty", "reference"))
+
+
 _CENSUS: Final = Kind(
     meaning="a full listing of what a system holds",
     required=("processor", "system", "census"),
@@ -87,10 +90,12 @@ KINDS: Final[Mapping[str, Kind]] = {
         required=("processor", "changed"),
         optional=("description",),
     ),
-    "facetally.filing.submitted": _FILING,
-    "facetally.filing.returned": _FILING,
-    "facetally.filing.completed": _FILING,
-    "facetally.filing.failed": _FILING,
+    "facetally.filing.submitted": _filing(
+        "a filing was submitted to the authority; without rule and duty the one owed longest"
+    ),
+    "facetally.filing.returned": _filing("a submitted filing was returned for improvement"),
+    "facetally.filing.completed": _filing("a submitted filing is completed"),
+    "facetally.filing.failed": _filing("the review of a submitted filing failed"),
     "facetally.census.began": _CENSUS,
     "facetally.census.listed": _CENSUS,
     "facetally.census.ended": _CENSUS,
@@ -111,6 +116,9 @@ _FIELDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "reason": _WORDS,
     "description": _WORDS,
     "changed": {"type": "array", "items": {"type": "string"}},
+    "rule": {**_NAME, "description": "the id of the rule that the filing is owed under"},
+    "duty": {**_NAME, "description": "the key of the duty, as 'facetally duties --json' has it"},
+    "reference": {**_NAME, "description": "of the receipt; an answer repeats that of its filing"},
 }
 _ENVELOPE: Final[Mapping[str, Mapping[str, Any]]] = {
     "specversion": {"const": "1.0"},

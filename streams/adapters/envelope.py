@@ -30,6 +30,9 @@ class Data(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     gallery: str | None = None
     face: str | None = None
     individual: str | None = None
+    rule: str | None = None
+    duty: str | None = None
+    reference: str | None = None
     # Only an empty list passes the typed parse: what is in it is for the slow path to look at.
     changed: Annotated[list[object], msgspec.Meta(max_length=0)] | None = None
 

@@ -46,7 +46,7 @@ import sys
 from monitor.marks import Marks
 from monitor.store.apart import sweep_apart
 from monitor.store.engine import open_engine
-sweep_apart(open_engine(sys.argv[1]), Marks(), "acme", [1])
+sweep_apart(open_engine(sys.argv[1]), Marks(), "acme", [(1, None)])
 """
 
 
@@ -70,7 +70,7 @@ def check(engine: Engine) -> None:
         names = Names.load(connection)
         wanted = {"acme": [(n, None) for n in (1, 2, 3, 4)]}
         here = sweep(connection, names, wanted, MARKS.research)["acme"]
-    there = sweep_apart(engine, MARKS, "acme", [1, 2, 3, 4])
+    there = sweep_apart(engine, MARKS, "acme", [(n, None) for n in (1, 2, 3, 4)])
 
     assert (there.peak, there.reaches) == (here.peak, here.reaches)
     assert vars_of(there.stock) == vars_of(here.stock)
@@ -123,7 +123,7 @@ def test_a_sweep_that_breaks_off_is_an_error_and_no_answer(
 ) -> None:
     broken = open_engine(f"sqlite:///{tmp_path / 'no-folder' / 'none.db'}")
     with pytest.raises(SweepFailed):
-        sweep_apart(broken, MARKS, ACME, [1])
+        sweep_apart(broken, MARKS, ACME, [(1, None)])
 
     assert "unable to open database file" in capfd.readouterr().err
 
@@ -157,7 +157,7 @@ def test_a_module_of_the_folder_we_are_in_is_not_taken_for_ours(
         (tmp_path / module).write_text("raise SystemExit(3)")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", "")
-    swept = sweep_apart(engine, MARKS, ACME, [1])
+    swept = sweep_apart(engine, MARKS, ACME, [(1, None)])
 
     assert swept.peak == 1
 
@@ -182,7 +182,9 @@ def test_a_process_that_hangs_is_ended_and_no_answer(longest: float, silence: fl
         url = f"postgresql+psycopg://a@127.0.0.1:{server.getsockname()[1]}/a?connect_timeout=600"
         started = time.monotonic()
         with pytest.raises(SweepFailed):
-            sweep_apart(open_engine(url), MARKS, ACME, [1], longest=longest, silence=silence)
+            sweep_apart(
+                open_engine(url), MARKS, ACME, [(1, None)], longest=longest, silence=silence
+            )
         took = time.monotonic() - started
         over.set()
         waiter.join(PATIENCE)

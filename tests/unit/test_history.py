@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from monitor.facts import StorageFact
-from monitor.history import Point, as_of, curve, first_reach, look_back
+from monitor.history import Point, as_of, curve, first_reach, look_back, noting
 from tests.builders import (
     ACME,
     ANN,
@@ -170,3 +170,12 @@ def test_looking_back_on_nothing_finds_nothing() -> None:
     found = look_back([], ACME, [(1, None)], nothing_is_research)
 
     assert (found.peak, found.last_at, found.reaches) == (0, None, {1: None})
+
+
+def test_the_number_at_the_end_of_each_day_is_noted_while_points_are_read() -> None:
+    points = [Point(1, 5), Point(9, 4), Point(12, 7), Point(31, 8)]
+    read, closes = noting(points, lambda at: at // 10)
+
+    assert closes == {}
+    assert list(read) == points
+    assert closes == {0: 4, 1: 7, 3: 8}

@@ -16,6 +16,7 @@ from monitor.rules import (
     Rule,
     RuleError,
     event_rules,
+    number_rules,
     rule_for_trigger,
     stock_rules,
     with_overrides,
@@ -73,6 +74,8 @@ def test_only_the_rows_about_filing_are_on() -> None:
         "frt.file.legacy",
         "frt.change",
         "frt.cancel",
+        "frt.review",
+        "frt.supplement",
     }
 
 
@@ -119,8 +122,9 @@ def test_thresholds_are_the_enabled_stock_rules_without_their_legacy_rows() -> N
     [
         (CHANGED, ["frt.change"]),
         (TERMINATED, ["frt.cancel"]),
+        ("filing.returned", ["frt.supplement"]),
         # Its row is off.
-        ("filing.returned", []),
+        ("incident.graded", []),
     ],
 )
 def test_an_event_opens_duties_under_the_rules_of_its_kind(event: str, names: list[str]) -> None:
@@ -257,11 +261,50 @@ def test_a_rule_can_be_added() -> None:
         ({"id": "frt.file", "measure": "event"}, "measure: cannot be set"),
         ({"id": "frt.change", "event": TERMINATED}, "event: cannot be set"),
         ({"id": "frt.file.legacy", "at_least": 5}, "at_least: cannot be set"),
-        # A rule that would never open a duty must not look as if it were watched.
-        ({"id": "audit.periodic", "enabled": True}, "enabled: its number cannot be read in yet"),
-        ({"id": "incident.other", "enabled": True}, "enabled: its kind of clock is not built"),
-        ({"id": "frt.pipia", "enabled": True}, "enabled: its kind of clock is not built"),
-        ({"id": "frt.review", "enabled": True}, "enabled: only processor.terminated and regist"),
+        ({"id": "audit.periodic", "recurring": False}, "recurring: cannot be set"),
+        # A rule that would never open a duty, or never end one, must not look as if it did.
+        ({"id": "own", "at_least": 5, "measure": "external", "period": 1}, "number: give its name"),
+        ({"id": "own", "measure": "event", "event": "No Kind", "period": 1}, "event: use small"),
+        ({"id": "own", "at_least": 5, "number": "No Name", "period": 1}, "number: use small"),
+        (
+            {"id": "own", "measure": "event", "event": "e", "number": "n", "period": 1},
+            "number: an event has none",
+        ),
+        ({"id": "own", "at_least": 5, "period": 1, "latch": False}, "latch: a number is reached"),
+        ({"id": "own", "at_least": 5, "period": 1, "recurring": True}, "recurring: only years"),
+        (
+            {
+                "id": "own",
+                "measure": "event",
+                "event": "e",
+                "period": 1,
+                "unit": "years",
+                "recurring": True,
+            },
+            "recurring: only what latches recurs",
+        ),
+        ({"id": "own", "at_least": 5, "period": 1, "unit": "years", "keeps": True}, "keeps: only"),
+        (
+            {"id": "own", "measure": "event", "event": "e", "period": 1, "keeps": True},
+            "keeps: only events are kept, for years",
+        ),
+        (
+            {
+                "id": "own",
+                "measure": "event",
+                "event": "e",
+                "latch": True,
+                "recurring": True,
+                "period": 1,
+                "unit": "years",
+                "keeps": True,
+            },
+            "keeps: only events",
+        ),
+        (
+            {"id": "own", "at_least": 5, "period": 1, "unit": "hours", "count_trigger_day": True},
+            "count_trigger_day: hours count no days",
+        ),
     ],
 )
 def test_an_override_that_cannot_hold_is_refused_and_says_what_to_do(
@@ -287,6 +330,44 @@ def test_two_overrides_of_one_rule_are_refused() -> None:
         with_overrides(SHIPPED, twice)
 
 
-def test_a_recurring_clock_is_not_built_yet() -> None:
-    with pytest.raises(RuleError, match="kind of clock"):
-        Rule(id="own", at_least=5, period=1, unit="years", recurring=True)
+def test_an_error_says_which_table_it_is_about() -> None:
+    tables = [{"id": "frt.file", "at_least": 6}, {"id": "own", "at_least": 0, "period": 1}]
+    with pytest.raises(RuleError) as caught:
+        with_overrides(SHIPPED, tables)
+
+    assert caught.value.table == 1
+
+
+@pytest.mark.parametrize("rule", SHIPPED, ids=lambda rule: rule.id)
+def test_every_shipped_rule_can_be_switched_on(rule: Rule) -> None:
+    rules = with_overrides(SHIPPED, [{"id": rule.id, "enabled": True}])
+
+    assert row(rules, rule.id).enabled
+
+
+@pytest.mark.parametrize(
+    ("number", "names"),
+    [
+        ("pi.individuals", ["pio.report", "audit.periodic"]),
+        ("n", []),
+        (None, ["pio.report", "audit.periodic"]),
+    ],
+)
+def test_a_told_number_may_open_duties_under_the_rules_that_name_it(
+    number: str | None, names: list[str]
+) -> None:
+    on = [{"id": "pio.report", "enabled": True}, {"id": "audit.periodic", "enabled": True}]
+    rules = with_overrides(SHIPPED, on)
+
+    assert [rule.id for rule in number_rules(rules, number)] == names
+
+
+def test_no_told_number_opens_a_duty_under_a_rule_that_is_off() -> None:
+    assert number_rules(SHIPPED, "pi.individuals") == ()
+
+
+def test_an_event_latches_where_its_rule_says_so() -> None:
+    kind: dict[str, Any] = {"measure": "event", "event": "use.began", "period": 1}
+    rules = with_overrides((), [{"id": "a", **kind}, {"id": "b", **kind, "latch": True}])
+
+    assert [rule.latched for rule in rules] == [False, True]

@@ -138,8 +138,12 @@ def test_any_other_id_is_refused(name: str) -> None:
 
 
 SETTABLE = (
-    "addressee, at_least, comparator, count_trigger_day, enabled, {}fixed_date, {}period, since, "
+    "addressee, at_least, comparator, count_trigger_day, enabled, fixed_date, period, since, "
     "source, unit"
+)
+ALL_SETTABLE = (
+    "addressee, at_least, comparator, count_trigger_day, enabled, event, fixed_date, keeps, latch, "
+    "measure, number, period, recurring, since, source, unit"
 )
 MESSAGES: list[tuple[dict[str, Any], str]] = [
     ({"at_least": 5}, "rule '?': id: every [[rules]] table needs an id in quotes"),
@@ -184,34 +188,16 @@ MESSAGES: list[tuple[dict[str, Any], str]] = [
         "rule 'own': period: give a number of working_days from 1 on",
     ),
     (
-        {"id": "audit.periodic", "enabled": True},
-        "rule 'audit.periodic': enabled: its number cannot be read in yet; leave it off",
-    ),
-    (
-        {"id": "incident.other", "enabled": True},
-        "rule 'incident.other': enabled: its kind of clock is not built yet; leave it off",
-    ),
-    (
-        {"id": "frt.review", "enabled": True},
-        (
-            "rule 'frt.review': enabled: only processor.terminated and registration.changed are "
-            "listened to; leave it off"
-        ),
-    ),
-    (
         {"id": "frt.file", "at_least": True},
         "rule 'frt.file': at_least: must be of type int",
     ),
     (
         {"id": "frt.file", "event": CHANGED},
-        f"rule 'frt.file': event: cannot be set; use one of {SETTABLE.format('', '')}",
+        f"rule 'frt.file': event: cannot be set; use one of {SETTABLE}",
     ),
     (
-        {"id": "own", "recurring": True},
-        (
-            "rule 'own': recurring: cannot be set; use one of "
-            f"{SETTABLE.format('event, ', 'measure, ')}"
-        ),
+        {"id": "own", "recuring": True},
+        f"rule 'own': recuring: cannot be set; use one of {ALL_SETTABLE}",
     ),
     (
         {"id": "frt.file.legacy", "period": 5},
@@ -296,14 +282,7 @@ def test_a_stock_rule_is_not_asked_about_events() -> None:
     assert event_rules([odd], CHANGED) == ()
 
 
-@pytest.mark.parametrize("unit", ["at_once", "hours"])
-def test_a_clock_that_is_not_built_may_be_held_while_it_is_off(unit: Any) -> None:
-    assert not Rule(id="own", at_least=1, period=1, unit=unit, enabled=False).enabled
-    with pytest.raises(RuleError, match="not built yet"):
-        Rule(id="own", at_least=1, period=1, unit=unit)
-
-
-@pytest.mark.parametrize("unit", ["working_days", "calendar_days", "years"])
+@pytest.mark.parametrize("unit", ["working_days", "calendar_days", "years", "hours", "at_once"])
 def test_these_clocks_run(unit: Any) -> None:
     assert Rule(id="own", at_least=1, period=1, unit=unit).enabled
 

@@ -13,6 +13,7 @@ from alerts.channels.log import LogSettings
 from alerts.channels.webhook import WebhookSettings
 from deploy.reading import BadConfig
 from deploy.settings import Settings, load
+from monitor.approach import Levels
 from monitor.facts import Place
 from monitor.rules import SHIPPED
 from tests.conftest import REPOSITORY
@@ -97,7 +98,17 @@ def test_a_topic_is_silent_by_its_own_hours_or_by_those_of_the_root(here: Path) 
     assert read(here, topics).silent_after() == {"door": hour // 2}
 
 
-TABLES = {"channels", "reject_limit", "rules", "sasl", "sources", "systems", "tls", "topics"}
+TABLES = {
+    "channels",
+    "early_warnings",
+    "reject_limit",
+    "rules",
+    "sasl",
+    "sources",
+    "systems",
+    "tls",
+    "topics",
+}
 SCALARS: Mapping[str, tuple[str, str, Callable[[Settings], object]]] = {
     "database_url": ('"sqlite:////a.db"', "sqlite:////b.db", lambda s: s.database_url),
     "secret_file": ('"/a"', "/b", lambda s: str(s.secret_file)),
@@ -112,6 +123,7 @@ SCALARS: Mapping[str, tuple[str, str, Callable[[Settings], object]]] = {
     "silent_after_hours": ("7", "8.5", lambda s: s.silent_after_hours),
     "max_batch_records": ("7", "8", lambda s: s.max_batch_records),
     "calendar_dir": ('"/a"', "/b", lambda s: str(s.calendar_dir)),
+    "retention_years": ("4", "5", lambda s: s.retention_years),
 }
 
 
@@ -340,9 +352,25 @@ REFUSED: Mapping[str, tuple[str, str]] = {
         "rule 'frt.file.legacy': at_least: cannot be set",
     ),
     "a rule twice": ('[[rules]]\nid = "a"\nat_least = 5\nperiod = 3\n' * 2, "id: is there twice"),
-    "a rule that cannot run yet": (
-        '[[rules]]\nid = "incident.other"\nenabled = true',
-        "not built yet; leave it off",
+    "a rule that cannot run": (
+        '[[rules]]\nid = "own"\nat_least = 5\nperiod = 3\nunit = "hours"\nrecurring = true',
+        "only years and calendar_days recur",
+    ),
+    "a warning at the threshold": (
+        "[early_warnings]\npercent = [80, 100]",
+        "early_warnings.percent: a level is 1 to 99 per cent of the threshold, such as",
+    ),
+    "warnings out of order": (
+        "[early_warnings]\npercent = [90, 80]",
+        "early_warnings.percent: levels ascend, each is there once, such as [80, 90, 95]",
+    ),
+    "warnings that are no numbers": (
+        '[early_warnings]\npercent = ["80"]',
+        "early_warnings.percent: must be a list of whole numbers",
+    ),
+    "a warning that is always armed": (
+        "[early_warnings]\nrearm_points = 0",
+        "early_warnings.rearm_points: must be a whole number of at least 1",
     ),
     # channels
     "an unknown kind": ('[[channels]]\nkind = "pigeon"', "channels[0].kind: must be"),
@@ -425,6 +453,7 @@ SECTIONS: Mapping[str, str] = {
     "[tls]": "[tls]\n",
     "[sasl]": SASL,
     "[reject_limit]": "[reject_limit]\n",
+    "[early_warnings]": "[early_warnings]\n",
     "[[topics]]": TOPIC,
     "[sources.NAME] of events": '[sources.x]\nadapter = "cloudevents"\n',
     "[sources.NAME] of a change log": DEBEZIUM
@@ -488,3 +517,45 @@ def test_the_defaults_in_the_guide_are_those_of_the_code(here: Path, section: st
             text = base.replace(DEBEZIUM, f"{DEBEZIUM}{key} = {value[1]}\n")
 
         assert same(read(here, text)) == plain, key
+
+
+WRONG_RULES = {
+    "a field": ('group = "g"\n\n[[rules]]\nid = "frt.file"\nat_least = 0\n', 5),
+    "a field of the second table": (
+        '[[rules]]\nid = "frt.file"\n\n\n# ours\n[[rules]]\nid = "own"\nat_least = 5\nperiod = 0\n',
+        9,
+    ),
+    "an unknown field": ('[[rules]]\nid = "frt.file"\natleast = 5\n', 3),
+    "a missing field: its table": ('\n\n[[rules]]\nid = "own"\nperiod = 3\n', 3),
+    "a missing id": ("\n[[rules]]\nperiod = 3\n", 2),
+    "the second of two": ('[[rules]]\nid = "a"\nat_least = 5\nperiod = 3\n' * 2, 6),
+    "a value of several lines": (
+        '[[rules]]\nid = "frt.file"\naddressee = """\na\n"""\nsource = [\n1,\n2,\n]\n',
+        6,
+    ),
+    "a text that looks like a table": (
+        '[[rules]]\nid = "frt.file"\nsource = """\n[[rules]]\nat_least = 0\n"""\nat_least = 0\n',
+        7,
+    ),
+    "inline tables": ('rules = [\n  { id = "frt.file" },\n  { id = "own", period = 3 },\n]\n', 1),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_RULES)
+def test_a_wrong_rule_is_named_with_its_file_line_and_field(here: Path, case: str) -> None:
+    text, line = WRONG_RULES[case]
+    said = refusal(here, text)
+
+    assert f"facetally.toml: line {line}: rule " in said
+
+
+def test_early_warnings_are_at_80_90_and_95_per_cent(here: Path) -> None:
+    assert read(here, "").levels == Levels(percent=(80, 90, 95), rearm=5)
+
+
+def test_early_warnings_can_be_set_and_switched_off(here: Path) -> None:
+    chosen = read(here, "[early_warnings]\npercent = [50]\nrearm_points = 10\n").levels
+    none = read(here, "[early_warnings]\npercent = []\n").levels
+
+    assert chosen == Levels(percent=(50,), rearm=10)
+    assert none.percent == ()

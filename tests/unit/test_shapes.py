@@ -74,6 +74,8 @@ def test_status_tells_systems_and_thresholds_of_each_processor(filled: Home) -> 
         {"system": "lab", "individuals": 1},
     ]
     assert datetime.fromisoformat(acme["thresholds"][0].pop("known_at")).utcoffset() is not None
+    outlooks = [one["thresholds"][0].pop("forecast")["outlook"] for one in (acme, beta)]
+    assert outlooks == ["reached", "not_growing"]
     assert acme["thresholds"] == [
         {
             "rule": "frt.file",
@@ -81,6 +83,7 @@ def test_status_tells_systems_and_thresholds_of_each_processor(filled: Home) -> 
             "reached": "yes",
             "trigger_day": "2026-11-22",
             "not_later_than": False,
+            "warned_percent": None,
         }
     ]
     assert beta["thresholds"] == [
@@ -91,6 +94,7 @@ def test_status_tells_systems_and_thresholds_of_each_processor(filled: Home) -> 
             "trigger_day": None,
             "not_later_than": False,
             "known_at": None,
+            "warned_percent": None,
         }
     ]
 
@@ -104,12 +108,17 @@ def test_duties_have_the_keys_and_types_that_others_rely_on(filled: Home) -> Non
     assert keys_and_types(exact) == {
         "processor": "str",
         "rule": "str",
+        "key": "str",
         "status": "str",
         "trigger_day": "str",
         "due_day": "str",
         "due_between": "NoneType",
         "working_days_left": "int",
         "calendar_version": "str",
+        "owed_by": "str",
+        "submitted_day": "NoneType",
+        "submitted_in_time": "NoneType",
+        "still_stored": "dict",
         "proof": "dict",
         "verified": "bool",
         "unverified": "list",

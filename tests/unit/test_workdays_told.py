@@ -25,7 +25,7 @@ def test_what_the_module_offers_is_there() -> None:
     offered = {name: getattr(workdays, name) for name in workdays.__all__}
 
     assert {"BadCalendar", "Calendar", "Deadline", "NotPublished", "Uncountable"} < set(offered)
-    assert len(offered) == 8
+    assert len(offered) == 9
 
 
 def test_a_year_that_is_not_loaded_is_named_with_its_file() -> None:

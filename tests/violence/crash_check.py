@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Engine, select
 
-from monitor.facts import Changed, StorageFact, Terminated
+from monitor.facts import Changed, StorageFact, Terminated, Told
 from monitor.store import schema
 from monitor.store.engine import reading
 from monitor.store.names import Names
@@ -36,7 +36,7 @@ _AS_THEY_ARE = ("positions", "rejects", "ignored", "unverified", "feeds", "topic
 @cache
 def _facts(phase: int) -> tuple[StorageFact, ...]:
     facts = STORY.facts(phase)
-    return tuple(fact for fact in facts if not isinstance(fact, Terminated | Changed))
+    return tuple(fact for fact in facts if not isinstance(fact, Told))
 
 
 @cache

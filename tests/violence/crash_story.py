@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from monitor.approach import Levels
 from monitor.facts import Fact, Instant
 from monitor.identity import Identity
 from monitor.marks import Marks, SystemMark
@@ -48,6 +49,8 @@ SILENT_AFTER: Instant = 90 * MINUTE
 POLICY = replace(
     policy(5, marks=Marks((LAB,))),
     sources=Sources(feeding=FEEDING.__getitem__, silent_after={HALL: SILENT_AFTER}),
+    # A warning is of the number at a look; after a crash there is one look where there were two.
+    levels=Levels(percent=()),
 )
 _MAPPING = {
     "epoch": 0,

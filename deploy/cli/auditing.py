@@ -1,0 +1,234 @@
+"""The audit log: exported for an auditor, verified anywhere, watched, and its checkpoints."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+
+from deploy.bundles import NoBundle, check
+from deploy.cli.common import (
+    WRONG,
+    config_option,
+    fail,
+    json_option,
+    monitor_of,
+    print_json,
+    rfc3339,
+)
+from deploy.exporting import NotEmpty, Product, export
+from deploy.wiring import Monitor, clock
+from monitor.bundle import Verdict
+from monitor.chain import Checkpoint, Entry, Unreadable, checkpoints_from
+from monitor.store import audit, calendars, retention
+from monitor.store.engine import reading
+
+_LOOK_EVERY = 0.5
+_SHOWN = 10
+_WIDE = 200  # of a body, for people; --json has all of it
+
+_path = click.Path(path_type=Path)
+_checkpoint_option = click.option(
+    "--checkpoint",
+    "kept",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Checkpoints that were kept elsewhere: the chain must go through them.",
+)
+
+
+@click.group("audit")
+def audit_group() -> None:
+    """Export, verify and watch the audit log."""
+
+
+@audit_group.command("export")
+@config_option
+@json_option
+@click.argument("path", type=_path)
+def export_command(config: str | None, *, as_json: bool, path: Path) -> None:
+    """Write all that an auditor needs to PATH: a folder, or one file if it ends in .tar.
+
+    Nothing is written beside it, and nothing over what is there. Exits 1 if the chain in the
+    database is broken; it is exported as it is all the same.
+    """
+    monitor = monitor_of(config)
+    try:
+        done = export(monitor.engine, path, _product(monitor), clock())
+    except NotEmpty as exc:
+        fail(str(exc))
+        return
+    answer = {"path": str(path), **done.chain, "first_broken": done.broken}
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{path}: {done.chain['entries']} entries, head {done.chain['head']}")
+    if done.broken is not None:
+        click.echo(f"facetally: WRONG: the chain is broken at entry {done.broken}", err=True)
+        sys.exit(WRONG)
+
+
+def _product(monitor: Monitor) -> Product:
+    try:
+        ours = version("facetally")
+    except PackageNotFoundError:  # run from its source, not installed
+        ours = "unreleased"
+    return Product(
+        version=ours,
+        sheets=monitor.sheets,
+        rules=calendars.told_rules(monitor.settings.rules),
+        retention_years=monitor.settings.retention_years,
+    )
+
+
+@audit_group.command("verify")
+@config_option
+@json_option
+@_checkpoint_option
+@click.argument("path", type=_path, required=False)
+def verify_command(
+    config: str | None, *, as_json: bool, kept: Path | None, path: Path | None
+) -> None:
+    """Check every byte of the bundle at PATH, or without PATH the log in the database.
+
+    For a bundle neither settings nor a database nor a secret is needed. Exits 1 and names the
+    first broken link if anything was changed, removed or added. Who makes a whole log anew is
+    found out by --checkpoint alone.
+    """
+    checkpoints = _kept(kept) if kept is not None else []
+    unguarded: list[str] = []
+    if path is not None:
+        try:
+            found = check(path, checkpoints)
+        except NoBundle as exc:
+            fail(str(exc))
+            return
+    else:
+        monitor = monitor_of(config)
+        with reading(monitor.engine) as connection:
+            found = audit.examine(connection, checkpoints)
+            unguarded = retention.unguarded(connection)
+        for table in unguarded:
+            found.note(table, None, "the database no longer refuses changes of this table")
+    _tell(found, "the database" if path is None else str(path), as_json=as_json)
+    sys.exit(0 if found.holds else WRONG)
+
+
+def _kept(file: Path) -> list[Checkpoint]:
+    try:
+        found = checkpoints_from(line for line in file.read_bytes().splitlines() if line)
+    except Unreadable as exc:
+        raise click.BadParameter(f"{file}: {exc}") from None
+    if not found:
+        raise click.BadParameter(f"{file}: there is no checkpoint in it")
+    return found
+
+
+def _tell(found: Verdict, what: str, *, as_json: bool) -> None:
+    first = found.first_broken
+    if as_json:
+        print_json(
+            {
+                "holds": found.holds,
+                "entries": found.chain.get("entries"),
+                "head": found.chain.get("head"),
+                "checkpoints": found.checkpoints,
+                "product": found.product or None,
+                "exported_at": rfc3339(found.exported_at),
+                "first_broken": first.seq if first else None,
+                "broken": [
+                    {"file": one.file, "entry": one.seq, "why": one.why} for one in found.broken
+                ],
+            }
+        )
+        return
+    if first is None:
+        through = f", through {found.checkpoints} checkpoints" if found.checkpoints else ""
+        entries, head = found.chain["entries"], found.chain["head"]
+        click.echo(f"ok    {what}: {entries} entries, head {head}{through}")
+        return
+    where = f"first broken link: entry {first.seq}" if first.seq else "no entry, but"
+    click.echo(f"WRONG {what}: {where} ({_plain(first.file)}): {first.why}")
+    for one in [other for other in found.broken if other is not first][:_SHOWN]:
+        click.echo(f"      {_plain(one.file)}: {one.why}")
+
+
+def _plain(name: str) -> str:
+    """Return the name of a file that a stranger may have chosen, fit for a terminal."""
+    return name if name.isprintable() else ascii(name)
+
+
+@audit_group.command("checkpoint")
+@config_option
+@json_option
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
+def checkpoint_command(config: str | None, *, as_json: bool, file: Path | None) -> None:
+    """Print the head of the chain, or add it to FILE: keep it where nobody of us can write.
+
+    Checked again and again by 'audit verify --checkpoint FILE'.
+    """
+    del as_json  # a checkpoint is JSON
+    monitor = monitor_of(config)
+    with reading(monitor.engine) as connection:
+        line = audit.checkpoint(connection, clock()).line()
+    if file is None:
+        click.echo(line)
+        return
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    with os.fdopen(descriptor, "a") as stream:
+        stream.write(f"{line}\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+@audit_group.command("tail")
+@config_option
+@json_option
+@click.option(
+    "-n", "count", type=click.IntRange(min=0), default=10, show_default=True, help="How many."
+)
+@click.option("--follow", is_flag=True, help="Go on with what is added, until interrupted.")
+def tail_command(config: str | None, *, as_json: bool, count: int, follow: bool) -> None:
+    """Show the newest entries, the newest last; with --json one object a line."""
+    monitor = monitor_of(config)
+    with reading(monitor.engine) as connection:
+        newest, _ = audit.head(connection)
+    seen = max(0, newest - count)
+    show: Callable[[Entry], str] = _as_json if as_json else _in_words
+    while True:
+        with reading(monitor.engine) as connection:
+            for entry in audit.entries(connection, after=seen):
+                click.echo(show(entry))
+                seen = entry.seq
+        if not follow:
+            return
+        sys.stdout.flush()
+        time.sleep(_LOOK_EVERY)
+
+
+def _as_json(entry: Entry) -> str:
+    found = {
+        "seq": entry.seq,
+        "at": rfc3339(entry.at),
+        "kind": entry.kind,
+        "processor": entry.processor,
+        "body": json.loads(entry.body),
+        "previous": entry.previous,
+        "hash": entry.hash,
+    }
+    return json.dumps(found, ensure_ascii=False)
+
+
+def _in_words(entry: Entry) -> str:
+    whose = entry.processor or "-"
+    body = entry.body if len(entry.body) <= _WIDE else f"{entry.body[:_WIDE]} ..."
+    return f"{entry.seq} {rfc3339(entry.at)} {entry.kind} {whose} {body}"
+
+
+COMMANDS: tuple[click.Command, ...] = (audit_group,)

@@ -1,0 +1,10 @@
+-- What a worker, the alerts process and people who only read need, and no more: run by the owner of
+-- the tables after each `facetally db upgrade` (which the owner runs, too), in the same database.
+-- Evidence can be added to and read; only the owner could change its tables, and triggers refuse
+-- that to the owner as well. The role needs LOGIN and a password of its own.
+GRANT USAGE ON SCHEMA public TO facetally_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO facetally_worker;
+GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO facetally_worker;
+REVOKE UPDATE, DELETE ON audit, book, calendars, steps FROM facetally_worker;
+REVOKE DELETE ON audit_head, duties, notices FROM facetally_worker;
+REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM facetally_worker;

@@ -1,0 +1,160 @@
+"""One rule as a value: every column of the table, and the checks that make a row complete.
+
+A rule that exists can be read; one that is *enabled* can be run, each kind of measure and clock
+that there is. What cannot be run is refused where the rule is made, with the field to mend.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal, TypeAlias, get_args
+
+Measure: TypeAlias = Literal["stock", "event", "external"]
+Comparator: TypeAlias = Literal[">=", ">"]
+Unit: TypeAlias = Literal[
+    "working_days", "calendar_days", "hours", "years", "fixed_date", "at_once"
+]
+
+CHANGED = "registration.changed"
+TERMINATED = "processor.terminated"
+SUBMITTED = "filing.submitted"
+RETURNED = "filing.returned"
+HEARD = frozenset({CHANGED, TERMINATED, SUBMITTED, RETURNED})
+"""The kinds of event that come in with the stream; a person tells of any other one."""
+
+PI_INDIVIDUALS = "pi.individuals"
+"""The external number of the shipped rules: individuals whose personal information is handled."""
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "measure": get_args(Measure),
+    "comparator": get_args(Comparator),
+    "unit": get_args(Unit),
+}
+_NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
+_NAME_LENGTH = 64
+_LETTERS = "use small letters, digits, '.', '_', '-', at most 64"
+_RECURS = frozenset({"years", "calendar_days"})
+_COUNTS_DAYS = frozenset({"working_days", "calendar_days"})
+
+
+class RuleError(ValueError):
+    """A rule cannot be used. The message names rule and field and says what to do.
+
+    *table* is the number of the ``[[rules]]`` table that it came from, from 0 on, where known.
+    """
+
+    def __init__(self, rule: str, field: str, what: str) -> None:
+        super().__init__(f"rule {rule!r}: {field}: {what}")
+        self.rule = rule
+        self.field = field
+        self.table: int | None = None
+
+
+def is_name(text: str) -> bool:
+    """Tell whether *text* can be the id of a rule, the kind of an event or a told number."""
+    return _NAME.fullmatch(text) is not None and len(text) <= _NAME_LENGTH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One row. A rule that exists is complete; one that is enabled can be run.
+
+    ``stock``: reached when *individuals* ``comparator`` *at_least* holds for the first time; a
+    person who tells of the *number*, if it names one, can reach it too. ``external``: the same of
+    the *number* alone. ``event``: an event of the kind *event* opens a duty.
+
+    With *latch* there is one duty per processor until a person annuls it or the filing is
+    cancelled; None is what the measure asks for: numbers latch, and so does the end of FR use.
+
+    The clock is *period* of *unit*, or ends on *fixed_date*, or on the trigger day itself
+    (``at_once``). A *recurring* one begins again on each last day, for as long as the number is
+    reached. *keeps* turns the duty round: something is to be kept up to the last day, with which
+    the duty ends by itself.
+
+    Trigger days before *since* open no duty under this rule; if another row is its legacy row
+    (*legacy_of*), that one holds for trigger days before the legacy row's *before*.
+    """
+
+    id: str
+    measure: Measure = "stock"
+    comparator: Comparator = ">="
+    at_least: int | None = None
+    number: str | None = None
+    event: str | None = None
+    latch: bool | None = None
+    period: int | None = None
+    unit: Unit = "working_days"
+    fixed_date: date | None = None
+    count_trigger_day: bool = False  # one day stricter than the official dates
+    recurring: bool = False
+    keeps: bool = False
+    since: date | None = None
+    before: date | None = None
+    legacy_of: str | None = None
+    enabled: bool = True
+    addressee: str = ""
+    source: str = "settings"
+
+    def __post_init__(self) -> None:
+        if not is_name(self.id):
+            raise RuleError(self.id, "id", _LETTERS)
+        for field, choices in _CHOICES.items():
+            if getattr(self, field) not in choices:
+                raise RuleError(self.id, field, f"must be one of {', '.join(choices)}")
+        self._check_measure()
+        self._check_clock()
+        self._check_life()
+
+    @property
+    def latched(self) -> bool:
+        """One duty per processor until re-armed; otherwise one duty per event."""
+        if self.latch is not None:
+            return self.latch
+        return self.measure != "event" or self.event == TERMINATED
+
+    @property
+    def reached_at(self) -> int:
+        """The smallest number of individuals that reaches the threshold."""
+        if self.at_least is None:
+            raise RuleError(self.id, "at_least", "has no threshold; ask only of stock rules")
+        return self.at_least + (self.comparator == ">")
+
+    def _check_measure(self) -> None:
+        if self.measure == "event":
+            if not self.event:
+                raise RuleError(self.id, "event", f"give its kind, such as {CHANGED}")
+            if not is_name(self.event):
+                raise RuleError(self.id, "event", _LETTERS)
+        elif self.at_least is None or self.at_least < 1:
+            raise RuleError(self.id, "at_least", "give a number of individuals from 1 on")
+        if self.number is not None and not is_name(self.number):
+            raise RuleError(self.id, "number", _LETTERS)
+        if self.measure == "external" and self.number is None:
+            raise RuleError(self.id, "number", f"give its name, such as {PI_INDIVIDUALS}")
+        if self.measure == "event" and self.number is not None:
+            raise RuleError(self.id, "number", "an event has none; leave it out")
+
+    def _check_clock(self) -> None:
+        if self.unit == "fixed_date":
+            if self.fixed_date is None:
+                raise RuleError(self.id, "fixed_date", "give the last day, such as 2025-07-14")
+        elif self.unit != "at_once" and (self.period is None or self.period < 1):
+            raise RuleError(self.id, "period", f"give a number of {self.unit} from 1 on")
+        if self.count_trigger_day and self.unit not in _COUNTS_DAYS:
+            raise RuleError(
+                self.id, "count_trigger_day", f"{self.unit} count no days; leave it out"
+            )
+
+    def _check_life(self) -> None:
+        """Refuse to look as if a duty were watched that would never be opened, or never end."""
+        if self.latch is False and self.measure != "event":
+            raise RuleError(self.id, "latch", "a number is reached once; leave it out")
+        if self.recurring and self.unit not in _RECURS:
+            raise RuleError(self.id, "recurring", "only years and calendar_days recur")
+        if self.recurring and not self.latched:
+            raise RuleError(self.id, "recurring", "only what latches recurs; set latch = true")
+        if self.keeps and (self.measure != "event" or self.unit not in _RECURS or self.recurring):
+            raise RuleError(self.id, "keeps", "only events are kept, for years or calendar_days")

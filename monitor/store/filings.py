@@ -1,0 +1,399 @@
+"""What the steps of a processor's filings mean for its duties, brought about in one transaction.
+
+``bring_about`` compares what the fold of all steps says with what the database has, and writes the
+difference: ends of duties, review and supplement clocks, latches that are armed anew, and who must
+know. So it does not matter in which order, how often or in which batches steps were told. Whoever
+calls it holds the processor's lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection, select
+
+from monitor.chain import canonical
+from monitor.duties import Duty, owed
+from monitor.facts import Filed, Instant
+from monitor.filings import (
+    CANCEL,
+    CLOCKS,
+    REVIEW,
+    UNTOUCHED,
+    Clock,
+    Judged,
+    Life,
+    Settled,
+    State,
+    Step,
+    StepKind,
+    Target,
+    Verdict,
+    clock_life,
+    clocks,
+    family,
+    rearmings,
+)
+from monitor.notices import Body, Kind, Notice, Severity, key_of
+from monitor.rules import rule_for_trigger, stock_rules
+from monitor.store import audit, filings_kept, owing, schema, terminating
+from monitor.store.names import Names
+from monitor.store.terminating import Law
+from monitor.store.watches import Reach, Watches
+from monitor.workdays import beijing_day
+
+_TAKEN_BACK = "the step that started this clock does not hold any more"
+_STEPS = frozenset(
+    {
+        StepKind.SUBMITTED,
+        StepKind.RETURNED,
+        StepKind.COMPLETED,
+        StepKind.FAILED,
+        StepKind.TERMINATED,
+    }
+)
+_ROUNDS = 100  # each opens at least one duty
+
+
+def bring_about(
+    connection: Connection, names: Names, law: Law, processor: str, known_at: Instant
+) -> Settled:
+    """Make the duties of *processor* what its steps come to; return what they come to."""
+    for _ in range(_ROUNDS):
+        work = _Work(connection, names, law, processor, known_at)
+        work.end_duties()
+        work.run_clocks()
+        work.arm_stock()
+        # A duty that was opened may be the one that a step has waited for.
+        if not work.open_cancellations():
+            break
+    work.tell()
+    return work.settled
+
+
+class _Work:
+    """One round: what the steps come to, against the duties that there are."""
+
+    def __init__(
+        self, connection: Connection, names: Names, law: Law, processor: str, known_at: Instant
+    ) -> None:
+        self._connection, self._names, self._law = connection, names, law
+        self._processor, self._known_at = processor, known_at
+        self._number = names.processor_ids[processor]
+        mine = [schema.duties.c.processor_id == self._number]
+        self._held = list(owing.read_duties(connection, names, mine))
+        found = filings_kept.settled(connection, [self._number])
+        targets = [target_of(duty) for _, duty in self._held]
+        nothing = Settled(dict.fromkeys(targets, UNTOUCHED), ())
+        self.settled = found.get(self._number, nothing)
+
+    # -- ends ------------------------------------------------------------------------------
+
+    def end_duties(self) -> None:
+        """Close what its steps have ended, and open again what they have not any more."""
+        for number, duty in self._held:
+            if duty.rule not in CLOCKS:
+                self._end(number, duty, self.settled.lives[target_of(duty)])
+
+    def _end(self, number: int, duty: Duty, life: Life) -> None:
+        ended = life.ended
+        if ended is not None:
+            self._set(number, duty, ended.at, _reason(ended), ended)
+        elif duty.closed_at is not None and not self._keeps(duty):
+            self._set(number, duty, None, None, None)
+
+    def _keeps(self, duty: Duty) -> bool:
+        """Tell whether the duty ends by itself: to keep something up to a day."""
+        return any(rule.id == duty.rule and rule.keeps for rule in self._law.rules)
+
+    def _set(
+        self,
+        number: int,
+        duty: Duty,
+        closed_at: Instant | None,
+        annulled: str | None,
+        step: Step | None,
+    ) -> None:
+        if (duty.closed_at, duty.annulled) == (closed_at, annulled):
+            return
+        after = replace(duty, closed_at=closed_at, annulled=annulled)
+        owing.replace_duty(self._connection, number, after)
+        if closed_at is None:
+            self._tell_reopened(after)
+        else:
+            self._tell_closed(after, closed_at, step)
+
+    def _tell_closed(self, duty: Duty, closed_at: Instant, step: Step | None) -> None:
+        body = {
+            **owing.body_of(duty),
+            "status": duty.status(max(self._known_at, closed_at)).value,
+            "closed_day": beijing_day(closed_at).isoformat(),
+            "in_time": duty.in_time,
+            "by": None if step is None else step.by,
+            "because": duty.annulled,
+        }
+        described = {"rule": duty.rule, "key": duty.key, "closed_at": closed_at, **body}
+        entry = self._audit("duty.closed", described)
+        if not duty.of_authority:
+            key = (str(closed_at), step.id if step is not None else "")
+            self._notify(Kind.DUTY_CLOSED, Severity.INFO, duty, key, body, entry)
+
+    def _tell_reopened(self, duty: Duty) -> None:
+        body = {**owing.body_of(duty), "status": duty.status(self._known_at).value}
+        entry = self._audit("duty.reopened", {"rule": duty.rule, "key": duty.key, **body})
+        severity = Severity.PAGE if duty.owed else Severity.WARNING
+        if not duty.of_authority:
+            key = (str(self._known_at),)
+            self._notify(Kind.DUTY_REOPENED, severity, duty, key, body, entry)
+
+    # -- review and supplement clocks ------------------------------------------------------
+
+    def run_clocks(self) -> None:
+        """Open, end and take back the clocks that steps of filings start."""
+        held = {
+            (duty.rule, duty.key): (number, duty)
+            for number, duty in self._held
+            if duty.rule in CLOCKS
+        }
+        for target, clock in self._clocks():
+            known = held.pop((clock.rule, clock.key), None)
+            if known is None:
+                self._start(target, clock)
+            else:
+                self._follow(*known, clock_life(clock))
+        for number, duty in held.values():
+            if duty.closed_at is None:
+                self._set(number, duty, self._known_at, _TAKEN_BACK, None)
+
+    def _clocks(self) -> Iterator[tuple[Target, Clock]]:
+        for target, life in self.settled.lives.items():
+            for clock in clocks(target, life):
+                yield target, clock
+
+    def _follow(self, number: int, duty: Duty, life: Life) -> None:
+        ended = life.taken[-1] if life.taken else None
+        closed_at = None if ended is None else ended.at
+        annulled = None if ended is None else _reason(ended)
+        self._set(number, replace(duty, life=life), closed_at, annulled, ended)
+
+    def _start(self, target: Target, clock: Clock) -> None:
+        step, law = clock.step, self._law
+        rule = rule_for_trigger(law.rules, clock.rule, beijing_day(step.at))
+        if rule is None:
+            return
+        life = clock_life(clock)
+        duty = owed(
+            rule,
+            processor=self._processor,
+            key=clock.key,
+            trigger_at=step.at,
+            known_at=self._known_at,
+            calendar=law.calendar,
+            proof={
+                "event": rule.event,
+                "of": {"rule": target.rule, "key": target.key},
+                "at": step.at,
+                "known_at": step.known_at,
+                "reference": step.reference,
+                "source": step.source,
+            },
+        )
+        if life.taken:
+            # Told late, when it was over: nobody is called up for it.
+            ended = life.taken[-1]
+            duty = replace(duty, closed_at=ended.at, annulled=_reason(ended), life=life)
+            owing.add_duty(self._connection, self._names, duty)
+        elif clock.rule == REVIEW:
+            owing.add_duty(self._connection, self._names, duty)
+        else:
+            owing.open_duty(self._connection, self._names, duty)
+
+    # -- latches ---------------------------------------------------------------------------
+
+    def arm_stock(self) -> None:
+        """Arm the latches of stock rules anew after a completed cancellation or an annulment.
+
+        One after the other: a latch whose reach is still looked for, or not confirmed, keeps
+        waiting, so that what happened before a cancellation that was told first is found too.
+        """
+        ended = any(life.ended is not None for life in self.settled.lives.values())
+        held = select(schema.reaches.c.after).where(
+            schema.reaches.c.processor_id == self._number, schema.reaches.c.after.is_not(None)
+        )
+        if not ended and self._connection.execute(held).first() is None:
+            return
+        rules = stock_rules(self._law.rules)
+        watches = Watches(self._connection, self._names, rules, [self._processor])
+        reaches, watch = watches.reaches[self._processor], watches.watch[self._processor]
+        for rule_id, reach in reaches.items():
+            armed = self._armed(reach, due=watch.recount_due)
+            if armed is not reach:
+                reaches[rule_id] = armed
+                watches.watch[self._processor] = replace(watch, recount_due=True)
+                body = {"rule": rule_id, "latch": armed.latch, "after": armed.after}
+                self._audit("latch.armed", body)
+        watches.save()
+
+    def _armed(self, reach: Reach, *, due: bool) -> Reach:
+        """Return the reach of the latch that is to be looked for; the same one if it is that."""
+        lives = self.settled.lives
+        before = rearmings(lives, reach.rule, str(reach.latch - 1))
+        if reach.after is not None and reach.after not in before:
+            return reach.rearmed(1, None)  # what armed it was taken back: from the start
+        reached_at = reach.trigger_at
+        if reached_at is None:
+            key = (reach.rule, str(reach.latch))
+            mine = (one for one in lives if (family(one.rule), one.key) == key)
+            reached_at = next((one.trigger_at for one in mine), None)
+        if due or reach.pending or reached_at is None:
+            return reach
+        since = rearmings(lives, reach.rule, str(reach.latch))
+        after = next((at for at in since if at >= reached_at), None)
+        return reach if after is None else reach.rearmed(reach.latch + 1, after)
+
+    def open_cancellations(self) -> bool:
+        """Open the duty of each termination that has none; return whether there was one."""
+        lives = self.settled.lives
+        armed = sorted(
+            life.ended.at
+            for target, life in lives.items()
+            if target.rule == CANCEL and life.ended is not None
+        )
+        return terminating.open_duties(
+            self._connection, self._names, self._law, self._processor, armed, self._known_at
+        )
+
+    # -- telling ---------------------------------------------------------------------------
+
+    def tell(self) -> None:
+        """Tell of each step what became of it, once for each way in which it can end."""
+        held = {target_of(duty): duty for _, duty in self._held}
+        for judged in self.settled.judged:
+            duty = None if judged.target is None else held[judged.target]
+            if judged.verdict in {Verdict.REFUSED, Verdict.WAITING}:
+                self._tell_not_taken(judged, duty)
+            elif judged.verdict is Verdict.TAKEN and judged.step.kind in _STEPS:
+                assert duty is not None  # noqa: S101 - it was taken by one
+                self._tell_taken(judged.step, duty)
+
+    def _tell_not_taken(self, judged: Judged, duty: Duty | None) -> None:
+        step = judged.step
+        refused = judged.verdict is Verdict.REFUSED
+        kind = Kind.FILING_REFUSED if refused else Kind.FILING_WAITING
+        notice = Notice(
+            key=key_of(kind, self._processor, step.id),
+            kind=kind,
+            severity=Severity.WARNING,
+            processor=self._processor,
+            rule=step.rule if duty is None else duty.rule,
+            duty=step.duty if duty is None else duty.key,
+            created_at=self._known_at,
+            body={**_said(step), "why": judged.why},
+        )
+        owing.note(self._connection, notice, f"filing.{judged.verdict}")
+
+    def _tell_taken(self, step: Step, duty: Duty) -> None:
+        owed_again = step.kind in {StepKind.FAILED, StepKind.TERMINATED} and duty.owed
+        notice = Notice(
+            key=key_of(Kind.FILING_STEP, self._processor, step.id),
+            kind=Kind.FILING_STEP,
+            severity=Severity.PAGE if owed_again else Severity.INFO,
+            processor=self._processor,
+            rule=duty.rule,
+            duty=duty.key,
+            created_at=self._known_at,
+            body={
+                **owing.body_of(duty),
+                **_said(step),
+                "status": duty.status(self._known_at).value,
+                "in_time": duty.in_time,
+            },
+        )
+        owing.note(self._connection, notice, "filing.taken")
+
+    def _notify(
+        self,
+        kind: Kind,
+        severity: Severity,
+        duty: Duty,
+        key: Sequence[str],
+        body: Body,
+        audit_head: str,
+    ) -> None:
+        notice = Notice(
+            key=key_of(kind, duty.processor, duty.rule, duty.key, *key),
+            kind=kind,
+            severity=severity,
+            processor=duty.processor,
+            rule=duty.rule,
+            duty=duty.key,
+            created_at=self._known_at,
+            body={**body, "audit_head": audit_head},
+        )
+        owing.notify(self._connection, notice)
+
+    def _audit(self, kind: str, body: Mapping[str, object]) -> str:
+        entry = audit.append(self._connection, self._known_at, kind, self._processor, body)
+        return entry.hash
+
+
+def target_of(duty: Duty) -> Target:
+    """Return *duty* as what steps are about."""
+    return Target(duty.rule, duty.key, duty.trigger_at)
+
+
+def keep_step(connection: Connection, names: Names, processor: str, step: Step) -> bool:
+    """Add *step* with its audit entry; return False if it was known."""
+    if not filings_kept.append(connection, names.processor_ids[processor], step):
+        return False
+    what = "filing" if step.kind in _STEPS else "duty"
+    body = {
+        "step": step.id,
+        "rule": step.rule,
+        "duty": step.duty,
+        "at": step.at,
+        "by": step.by,
+        "reason": step.reason,
+        "reference": step.reference,
+        "withdraws": step.withdraws,
+        "source": step.source,
+        **{name: value for name, value in step.detail.items() if name != "places"},
+    }
+    audit.append(connection, step.known_at, f"{what}.{step.kind}", processor, body)
+    return True
+
+
+def told_step(fact: Filed, topic: str, known_at: Instant, filed: Mapping[str, object]) -> Step:
+    """Return the step that an event tells: the same event is the same step, whoever reads it.
+
+    *filed* is what a submission is taken to have said.
+    """
+    parts = [fact.kind, fact.rule, fact.duty, fact.reference, *fact.version]
+    digest = hashlib.blake2b(canonical({"event": parts}).encode(), digest_size=16)
+    return Step(
+        id=f"event:{digest.hexdigest()}",
+        kind=StepKind(fact.kind),
+        at=fact.at,
+        known_at=known_at,
+        source=topic,
+        rule=None if fact.rule is None else family(fact.rule),
+        duty=fact.duty,
+        reference=fact.reference,
+        detail=filed if fact.kind == StepKind.SUBMITTED else {},
+    )
+
+
+def _reason(step: Step) -> str | None:
+    return step.reason or "" if State(step.kind.value) is State.ANNULLED else None
+
+
+def _said(step: Step) -> dict[str, str | int | bool | None]:
+    return {
+        "step": step.kind.value,
+        "day": beijing_day(step.at).isoformat(),
+        "reference": step.reference,
+        "by": step.by,
+        "because": step.reason,
+    }

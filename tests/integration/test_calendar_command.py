@@ -1,0 +1,156 @@
+"""``facetally calendar``: a year is checked, loaded and shown while a worker runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.homes import Home, event, home, ready
+from tests.integration.test_store_calendars import WITH_A_LONG_NEW_YEAR, sheet
+
+AT_TWO = '[[rules]]\nid = "frt.file"\nat_least = 2\n'
+# 2026-11-23 in Beijing: 30 working days from then end in 2027.
+EVENTS = [event(who, time="2026-11-23T01:00:00Z") for who in ("ann", "bob")]
+
+
+@pytest.fixture
+def owing(tmp_path: Path) -> Home:
+    """A processor with a clock that ends in a year that is not published."""
+    made = ready(tmp_path / "home", AT_TWO)
+    made.good("apply", made.write("events.ndjson", EVENTS), "--source", "cloudevents")
+    return made
+
+
+@pytest.fixture
+def year(tmp_path: Path) -> Path:
+    file = tmp_path / "2027.toml"
+    file.write_text(sheet().text, "utf-8")
+    return file
+
+
+def test_a_year_that_is_loaded_settles_what_was_provisional(owing: Home, year: Path) -> None:
+    (before,) = owing.json("duties")["duties"]
+    said = owing.good("calendar", "load", year, "--by", "privacy office").out
+    (after,) = owing.json("duties")["duties"]
+
+    assert before["due_between"] == ["2027-01-01", "2027-01-14"]
+    assert said.splitlines() == [
+        "2027-1: loaded; published to 2027-12-31",
+        "  acme frt.file: was 2027-01-01 .. 2027-01-14, now 2027-01-05",
+    ]
+    assert (after["due_day"], after["due_between"]) == ("2027-01-05", None)
+    assert after["calendar_version"] == "2025-1+2026-1+2027-1"
+    assert owing.json("working-days", "2026-11-23", "30")["due_day"] == "2027-01-05"
+    assert owing.good("audit", "verify").code == owing.good("verify").code == 0
+
+
+def test_loading_it_again_says_that_it_is_in_use(owing: Home, year: Path) -> None:
+    owing.good("calendar", "load", year)
+    again = owing.json("calendar", "load", year)
+
+    assert (again["loaded"], again["moved"]) == (False, [])
+    assert owing.good("calendar", "load", year).out.startswith("2027-1: already in use;")
+
+
+def test_what_moved_is_told_as_json(owing: Home, year: Path) -> None:
+    answer = owing.json("calendar", "load", year)
+    (moved,) = answer["moved"]
+
+    assert (answer["loaded"], answer["version"], answer["doubts"]) == (True, "2027-1", [])
+    assert (moved["processor"], moved["rule"], moved["earlier"]) == ("acme", "frt.file", False)
+    assert moved["before"]["due_between"] == ["2027-01-01", "2027-01-14"]
+    assert moved["after"]["due_day"] == "2027-01-05"
+
+
+def test_what_was_loaded_is_in_the_bundle_and_sealed_by_the_chain(
+    owing: Home, year: Path, tmp_path: Path
+) -> None:
+    owing.good("calendar", "load", year)
+    owing.good("audit", "export", tmp_path / "bundle")
+    lines = (tmp_path / "bundle" / "calendars.ndjson").read_text("utf-8").splitlines()
+    last = json.loads(lines[-1])
+
+    assert (last["version"], last["text"]) == ("2027-1", sheet().text)
+    assert last["seq"] is not None
+    assert Home(tmp_path, secret=None).run("audit", "verify", tmp_path / "bundle").code == 0
+
+
+def test_a_file_is_refused_with_its_name_field_and_line(owing: Home, year: Path) -> None:
+    year.write_text(sheet().text.replace("2027-01-31", "2027-02-01"), "utf-8")
+    for command in ("check", "load"):
+        answer = owing.run("calendar", command, year)
+
+        assert (answer.code, answer.out) == (2, "")
+        assert "2027.toml: work: 2027-02-01 is no Saturday or Sunday" in answer.err
+        assert "(line " in answer.err
+
+
+def test_other_content_under_the_version_in_use_is_refused(owing: Home, year: Path) -> None:
+    owing.good("calendar", "load", year)
+    year.write_text(sheet(other=WITH_A_LONG_NEW_YEAR).text, "utf-8")
+    answer = owing.run("calendar", "load", year)
+
+    assert answer.code == 2
+    assert "2027.toml: version: 2027-1 was used with other content; raise it" in answer.err
+
+
+def test_a_file_is_checked_without_settings_and_without_being_loaded(
+    tmp_path: Path, year: Path
+) -> None:
+    (tmp_path / "bare").mkdir()
+    bare = Home(tmp_path / "bare", secret=None)
+    year.write_text(sheet(other={"Labour": ("2027-05-03", "2027-05-05", "")}).text, "utf-8")
+    answer = bare.program("calendar", "check", year)
+
+    assert (answer.code, answer.err) == (0, "")
+    assert "compare with the notice: 2027-05-01 (Labour Day) is not off" in answer.out
+
+
+def test_what_is_used_is_shown_with_what_is_not_published(owing: Home, year: Path) -> None:
+    before = owing.json("calendar", "show")
+    owing.good("calendar", "load", year, "--by", "office", "--because", "notice no. 9")
+    after = owing.json("calendar", "show")
+    row = after["years"][-1]
+
+    assert (before["published_to"], before["provisional_from"]) == ("2026-12-31", "2027-01-01")
+    assert [(one["version"], one["origin"]) for one in before["years"]] == [
+        ("2025-1", "shipped"),
+        ("2026-1", "shipped"),
+    ]
+    assert (after["published_to"], after["provisional_from"]) == ("2027-12-31", "2028-01-01")
+    assert (row["version"], row["in_use"], row["origin"]) == ("2027-1", True, "loaded")
+    assert (row["by"], row["because"]) == ("office", "notice no. 9")
+    assert row["source"] == "synthetic, 2026-12-01, https://example.org/synthetic"
+    assert "2028 and later: not published" in owing.good("calendar", "show").out
+
+
+def test_the_days_of_one_year_are_shown(owing: Home) -> None:
+    shown = owing.json("calendar", "show", "2026")
+
+    assert (shown["working_days"], len(shown["off"]), len(shown["work"])) == (248, 33, 6)
+    assert "worked: 2026-01-04" in owing.good("calendar", "show", "2026").out
+    assert owing.run("calendar", "show", "2027").code == 2
+
+
+def test_the_shipped_years_are_shown_where_there_are_no_settings(tmp_path: Path) -> None:
+    bare = Home(tmp_path, secret=None)
+
+    assert "2027 and later: not published" in bare.program("calendar", "show").out
+    assert bare.program("calendar", "check").out.count(": good, 248 working days") == 2
+
+
+def test_a_database_that_does_not_answer_leaves_the_files_and_is_said(tmp_path: Path) -> None:
+    made = home(tmp_path, database_url="postgresql+psycopg://nobody@127.0.0.1:1/none")
+    answer = made.program("working-days", "2026-11-19", "30")
+
+    assert (answer.code, answer.out) == (0, "2026-12-31\n")
+    assert "what was loaded is not known here" in answer.err
+
+
+def test_what_is_said_of_who_and_why_is_one_line(owing: Home, year: Path) -> None:
+    answer = owing.run("calendar", "load", year, "--by", "two\nlines")
+
+    assert answer.code == 2
+    assert "one line of" in answer.err

@@ -1,0 +1,111 @@
+"""``facetally number``, ``event``, ``incident``, ``forecast``, and what ``status`` shows ahead."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.homes import Home, event, ready
+
+SETTINGS = (
+    '[[rules]]\nid = "frt.file"\nat_least = 50\n'
+    '[[rules]]\nid = "audit.periodic"\nenabled = true\nat_least = 10\n'
+    '[[rules]]\nid = "incident.other"\nenabled = true\n'
+)
+TODAY = datetime.now(UTC).replace(hour=2, minute=0, second=0, microsecond=0)
+SAID = ("--by", "privacy office", "--reason", "census of 2026")
+
+
+def grown() -> list[str]:
+    """Forty people: one each day, up to today in Beijing."""
+    return [event(f"p{n}", time=(TODAY - timedelta(days=39 - n)).isoformat()) for n in range(40)]
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Home:
+    home = ready(tmp_path, SETTINGS)
+    home.good("apply", home.write("events.ndjson", grown()), "--source", "cloudevents")
+    return home
+
+
+def tell(home: Home, number: str, at: str = "2026-03-02T00:00:00+08:00") -> dict[str, object]:
+    found = home.json("number", "set", "acme", "pi.individuals", number, "--at", at, *SAID)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_told_number_opens_its_duty_and_is_listed(filled: Home) -> None:
+    said = tell(filled, "11")
+    listed = filled.json("number", "list", "acme")["numbers"]
+    duties = filled.json("duties")["duties"]
+
+    assert said["rules"] == ["audit.periodic"]
+    assert [(one["rule"], one["trigger_day"], one["due_day"]) for one in duties] == [
+        ("audit.periodic", "2026-03-02", "2028-03-02")
+    ]
+    assert [(one["number"], one["by"], one["reason"]) for one in listed] == [
+        (11, "privacy office", "census of 2026")
+    ]
+
+
+def test_a_number_that_no_rule_is_about_is_refused(filled: Home) -> None:
+    at = ("--at", "2026-03-02T00:00:00Z")
+    answer = filled.run("number", "set", "acme", "faces", "5", *at, *SAID)
+
+    assert answer.code == 2
+    assert "no rule is about a number 'faces'; there are pi.individuals" in answer.err
+
+
+def test_an_incident_says_when_it_is_too_late(filled: Home) -> None:
+    at = ("--at", "2026-03-02T09:00:00+08:00")
+    answer = filled.good("incident", "acme", *at, *SAID, "--reference", "case 7")
+    again = filled.good("event", "acme", "incident.graded", *at, *SAID, "--reference", "case 7")
+
+    kept, duty = answer.out.splitlines()
+    assert kept == "kept: incident.graded at acme, 2026-03-02T01:00:00Z"
+    assert duty.startswith("duty incident.other (case 7.1772413200000000): trigger day 2026-03-02")
+    assert duty.endswith("too late from 2026-03-02T05:00:00Z on")
+    assert again.out.startswith("known already")
+
+
+def test_a_rule_that_is_off_says_that_nothing_is_watched(filled: Home) -> None:
+    at = ("--at", "2026-03-02T09:00:00+08:00")
+    answer = filled.good("event", "acme", "assessment.recorded", *at, *SAID)
+
+    assert "no rule that is on is about it: nothing is watched" in answer.out
+
+
+def test_a_forecast_is_folded_from_the_book(filled: Home) -> None:
+    (found,) = filled.json("forecast", "acme")["forecasts"]
+
+    assert (found["processor"], found["rule"]) == ("acme", "frt.file")
+    assert (found["outlook"], found["per_day"], found["individuals"]) == ("expected", 1.0, 40)
+    # Ten more at one a day; today may have begun in Beijing since the last one came.
+    due = datetime.fromisoformat(found["day"]).date() - TODAY.date()
+    assert timedelta(days=9) <= due <= timedelta(days=11)
+
+
+def test_a_forecast_of_nobody_is_refused(filled: Home) -> None:
+    answer = filled.run("forecast", "nobody")
+
+    assert answer.code == 2
+    assert "there is no processor 'nobody'" in answer.err
+
+
+def test_status_shows_the_warning_and_the_forecast(filled: Home) -> None:
+    (threshold,) = filled.json("status")["processors"][0]["thresholds"]
+    text = filled.good("status").out
+
+    assert threshold["warned_percent"] == 80  # forty of fifty
+    assert threshold["forecast"]["individuals"] == 40
+    assert (threshold["forecast"]["outlook"], threshold["forecast"]["per_day"]) == ("expected", 1.0)
+    assert "ahead: acme frt.file: over 80 % of the threshold" in text
+
+
+def test_status_as_of_an_instant_looks_at_nothing_ahead(filled: Home) -> None:
+    then = (TODAY - timedelta(days=3)).isoformat()
+    (threshold,) = filled.json("status", "--as-of", then)["processors"][0]["thresholds"]
+
+    assert (threshold["warned_percent"], threshold["forecast"]) == (None, None)

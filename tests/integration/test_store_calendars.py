@@ -1,0 +1,404 @@
+"""A calendar that is loaded while everything runs: the days move once, exactly, and it is told."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import date
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from monitor.calendars import FOLDER, LOADED, SHIPPED, BadCalendar, Sheet, parse_year, read_sheets
+from monitor.chain import first_broken
+from monitor.duties import Duty
+from monitor.facts import Instant, Place
+from monitor.rules import SHIPPED as RULES
+from monitor.store import audit, calendars
+from monitor.store.calendars_loading import Decision, Loaded, load
+from monitor.store.engine import reading
+from monitor.store.keeper import SqlKeeper
+from monitor.workdays import Calendar
+from tests.builders import ANN, BOB, enrolled
+from tests.integration.store_kit import (
+    CALENDAR,
+    SECOND,
+    batch,
+    duties,
+    keeper,
+    notices,
+    policy,
+    rows,
+)
+
+# 2026-11-23 10:00 in Beijing: 30 working days from then end in 2027.
+TODAY: Instant = 1_795_399_200_000_000
+FILES = read_sheets()
+HOLIDAYS_2027 = {
+    "New Year": ("2027-01-01", "2027-01-03", ""),
+    "Spring Festival": ("2027-02-05", "2027-02-11", "work = [2027-01-31, 2027-02-20]"),
+    "Qingming": ("2027-04-03", "2027-04-05", ""),
+    "Labour Day": ("2027-05-01", "2027-05-05", "work = [2027-05-08]"),
+    "Dragon Boat": ("2027-06-09", "2027-06-09", ""),
+    "Mid-Autumn": ("2027-09-15", "2027-09-17", ""),
+    "National Day": ("2027-10-01", "2027-10-07", "work = [2027-09-26, 2027-10-09]"),
+}
+
+
+def sheet(
+    version: str = "2027-1",
+    year: int = 2027,
+    other: Mapping[str, tuple[str, str, str]] = MappingProxyType({}),
+) -> Sheet:
+    """Return a year that nobody has published, with *other* holidays in place of some."""
+    named = {name: other.get(name.split()[0], days) for name, days in HOLIDAYS_2027.items()}
+    parts = [f'year = {year}\nversion = "{version}"\n[notice]\nnumber = "synthetic"\n']
+    parts.append('published = 2026-12-01\nsource = "https://example.org/synthetic"\n')
+    for name, (first, last, work) in named.items():
+        made_up = work if year == 2027 else ""  # the weekends of another year are others
+        parts.append(f'[[holidays]]\nname = "{name}"\nfirst = {first}\nlast = {last}\n')
+        parts.append(f"{made_up}\n")
+    text = "".join(parts).replace("2027-", f"{year}-")
+    return Sheet(year=parse_year(f"{year}.toml", text), text=text, origin=LOADED)
+
+
+WITH_A_LONG_NEW_YEAR = {"New": ("2027-01-01", "2027-01-05", "")}
+WORKED_NEW_YEAR = {"New": ("2027-01-01", "2027-01-01", "work = [2027-01-02]")}
+
+
+def loaded(
+    engine: Engine, chosen: Sheet, now: Instant = TODAY, files: Sequence[Sheet] = FILES
+) -> Loaded:
+    decided = Decision(sheet=chosen, by="office", because="published")
+    return load(engine, files, decided, policy(2).rules, now)
+
+
+def opened(engine: Engine, now: Instant = TODAY, processor: str = "acme") -> SqlKeeper:
+    """Return a keeper whose processor has just reached the threshold."""
+    ours = keeper(engine, policy(2))
+    where = Place(processor, "gate", "")
+    facts = [enrolled(who, now - SECOND, place=where) for who in (ANN, BOB)]
+    ours.keep([batch(facts, read_at=now)])
+    ours.finish(now)
+    return ours
+
+
+def only(engine: Engine) -> Duty:
+    (duty,) = duties(engine)
+    return duty
+
+
+def entries(engine: Engine, kind: str) -> list[dict[str, Any]]:
+    return [json.loads(row.body) for row in rows(engine, "audit") if row.kind == kind]
+
+
+def whole(engine: Engine) -> bool:
+    with reading(engine) as connection:
+        return first_broken(audit.entries(connection)) is None
+
+
+def test_a_clock_opened_before_its_year_is_published_has_two_ends(engine: Engine) -> None:
+    opened(engine)
+    deadline = only(engine).deadline
+
+    assert only(engine).trigger_day == date(2026, 11, 23)
+    assert (deadline.due_day, deadline.provisional) == (None, True)
+    assert deadline.days == (date(2027, 1, 1), date(2027, 1, 14))
+    assert deadline.calendar_version == "2025-1+2026-1"
+
+
+def test_loading_the_year_settles_the_day_with_both_in_the_audit_log_and_a_notice(
+    engine: Engine,
+) -> None:
+    opened(engine)
+    done = loaded(engine, sheet())
+    deadline = only(engine).deadline
+    (told,) = notices(engine, "due_settled")
+    body = json.loads(told.body)
+    (moved,) = entries(engine, "duty.due_moved")
+
+    # 28 working days of 2026 follow 11-23; 01-04 and 01-05 are the 29th and the 30th.
+    assert (deadline.due_day, deadline.provisional) == (date(2027, 1, 5), False)
+    assert deadline.calendar_version == "2025-1+2026-1+2027-1" == done.calendar.version
+    assert [(one.before.deadline.days[0], one.after.deadline.due_day) for one in done.moved] == [
+        (date(2027, 1, 1), date(2027, 1, 5))
+    ]
+    assert (told.severity, told.processor, told.rule) == ("warning", "acme", "frt.file")
+    assert (body["due_day"], body["was_due_day"]) == ("2027-01-05", None)
+    assert body["was_due_between"] == "2027-01-01/2027-01-14"
+    assert moved["why"] == "calendar"
+    assert moved["before"]["due_between"] == "2027-01-01/2027-01-14"
+    assert moved["before"]["calendar_version"] == "2025-1+2026-1"
+    assert moved["after"]["due_day"] == "2027-01-05"
+    assert moved["after"]["calendar_version"] == "2025-1+2026-1+2027-1"
+    assert whole(engine)
+
+
+def test_what_was_loaded_is_kept_with_its_text_and_who_loaded_it(engine: Engine) -> None:
+    loaded(engine, sheet())
+    with reading(engine) as connection:
+        (kept,) = calendars.kept(connection)
+    (entry,) = entries(engine, "calendar.loaded")
+
+    assert kept.sheet == sheet()
+    assert (kept.loaded_at, kept.by, kept.because) == (TODAY, "office", "published")
+    assert entry["sha256"] == sheet().sha256
+    assert (entry["year"], entry["version"], entry["by"]) == (2027, "2027-1", "office")
+
+
+def test_loading_the_same_file_again_does_nothing(engine: Engine) -> None:
+    opened(engine)
+    loaded(engine, sheet())
+    before = rows(engine, "audit"), rows(engine, "notices"), duties(engine)
+    again = loaded(engine, sheet(), TODAY + SECOND)
+
+    assert (again.fresh, again.moved) == (False, ())
+    assert (rows(engine, "audit"), rows(engine, "notices"), duties(engine)) == before
+
+
+def test_other_content_under_the_same_version_is_refused(engine: Engine) -> None:
+    loaded(engine, sheet())
+    with pytest.raises(BadCalendar, match=r"2027-1 was used with other content; raise it"):
+        loaded(engine, sheet(other=WITH_A_LONG_NEW_YEAR))
+
+    assert len(rows(engine, "calendars")) == 1
+
+
+def test_a_version_below_the_one_in_use_is_refused(engine: Engine) -> None:
+    loaded(engine, sheet("2027-2"))
+    with pytest.raises(BadCalendar, match=r"2027-2 is in use, which is higher; raise it"):
+        loaded(engine, sheet("2027-1"))
+
+
+@pytest.mark.parametrize("version", ["2026-1", "1", "2027-", "2027-1+2", "2027-a b"])
+def test_a_version_that_is_not_of_its_year_is_refused(engine: Engine, version: str) -> None:
+    with pytest.raises(BadCalendar, match=r"version: must begin with 2027-, such as 2027-1"):
+        loaded(engine, sheet(version))
+
+
+def test_a_year_without_the_year_before_is_refused(engine: Engine) -> None:
+    with pytest.raises(BadCalendar, match=r"the year 2027 is missing before it"):
+        loaded(engine, sheet("2028-1", 2028))
+
+    assert rows(engine, "calendars") == rows(engine, "audit") == []
+
+
+@pytest.mark.parametrize(
+    ("corrected", "due", "severity"),
+    [
+        (WITH_A_LONG_NEW_YEAR, date(2027, 1, 7), "warning"),
+        (WORKED_NEW_YEAR, date(2027, 1, 4), "page"),
+    ],
+    ids=["later", "earlier"],
+)
+def test_a_corrected_year_moves_the_day_and_pages_if_that_is_earlier(
+    engine: Engine, corrected: dict[str, tuple[str, str, str]], due: date, severity: str
+) -> None:
+    opened(engine)
+    loaded(engine, sheet())
+    done = loaded(engine, sheet("2027-2", other=corrected), TODAY + SECOND)
+    (told,) = notices(engine, "duty_due_moved")
+    body = json.loads(told.body)
+
+    assert only(engine).deadline.due_day == due
+    assert [one.earlier for one in done.moved] == [severity == "page"]
+    assert (told.severity, body["due_day"]) == (severity, due.isoformat())
+    assert (body["was_due_day"], body["was_calendar_version"]) == (
+        "2027-01-05",
+        "2025-1+2026-1+2027-1",
+    )
+
+
+def test_a_correction_that_leaves_the_day_as_it_was_tells_nothing(engine: Engine) -> None:
+    opened(engine)
+    loaded(engine, sheet())
+    later = {"Mid-Autumn": ("2027-09-15", "2027-09-16", "")}
+    done = loaded(engine, sheet("2027-2", other=later), TODAY + SECOND)
+
+    assert (done.fresh, done.moved) == (True, [])
+    assert notices(engine, "duty_due_moved") == []
+
+
+def test_a_closed_duty_keeps_its_day(engine: Engine) -> None:
+    opened(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE duties SET closed_at = opened_at, annulled = 'error'")
+    done = loaded(engine, sheet())
+
+    assert (done.moved, only(engine).deadline.provisional) == ([], True)
+
+
+def test_a_running_worker_counts_by_what_was_loaded_from_its_next_look_on(
+    engine: Engine,
+) -> None:
+    running = keeper(engine, policy(2))
+    loaded(engine, sheet())
+    running.tick(TODAY)
+    facts = [enrolled(who, TODAY - SECOND) for who in (ANN, BOB)]
+    running.keep([batch(facts, read_at=TODAY)])
+    running.finish(TODAY)
+
+    assert only(engine).deadline.due_day == date(2027, 1, 5)
+    assert notices(engine, "due_settled") == []
+
+
+def test_a_duty_opened_by_a_worker_that_did_not_know_yet_is_counted_again_by_its_next_look(
+    engine: Engine,
+) -> None:
+    """The one who loads cannot see it, and neither can a worker that knew before."""
+    behind, knowing = keeper(engine, policy(2)), keeper(engine, policy(2))
+    loaded(engine, sheet())
+    knowing.tick(TODAY)
+    facts = [enrolled(who, TODAY - SECOND) for who in (ANN, BOB)]
+    behind.keep([batch(facts, read_at=TODAY)])
+    behind._looking.confirm(behind._registry.names, TODAY)  # noqa: SLF001 - before its tick looks
+
+    assert only(engine).deadline.provisional
+    knowing.tick(TODAY + 6 * SECOND)
+    behind.tick(TODAY + 6 * SECOND)
+
+    assert only(engine).deadline.due_day == date(2027, 1, 5)
+    assert len(notices(engine, "due_settled")) == len(entries(engine, "duty.due_moved")) == 1
+
+
+def test_workers_that_start_and_look_after_the_loading_move_nothing_again(engine: Engine) -> None:
+    first = opened(engine)
+    loaded(engine, sheet())
+    before = rows(engine, "audit"), rows(engine, "notices")
+    for now in (TODAY + 10 * SECOND, TODAY + 20 * SECOND):
+        first.tick(now)
+        keeper(engine, policy(2)).tick(now)
+
+    assert (rows(engine, "audit"), rows(engine, "notices")) == before
+
+
+def test_a_year_that_came_with_a_restart_is_counted_by_the_first_worker_once(
+    engine: Engine,
+) -> None:
+    """A file in ``calendar_dir``, or a release that ships the year, is loaded by no command."""
+    opened(engine)
+    files = Calendar((*CALENDAR.years, sheet().year))
+    newer = replace(policy(2), calendar=files)
+    workers = [keeper(engine, newer), keeper(engine, newer)]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda one: one.tick(TODAY + SECOND), workers))
+
+    assert only(engine).deadline.due_day == date(2027, 1, 5)
+    assert len(notices(engine, "due_settled")) == len(entries(engine, "duty.due_moved")) == 1
+
+
+def test_a_worker_with_older_files_counts_nothing_back(engine: Engine) -> None:
+    older = opened(engine)
+    newer = replace(policy(2), calendar=Calendar((*CALENDAR.years, sheet().year)))
+    keeper(engine, newer).tick(TODAY + SECOND)
+    older.tick(TODAY + 60 * SECOND)
+    keeper(engine, policy(2)).tick(TODAY + 60 * SECOND)
+
+    assert only(engine).deadline.due_day == date(2027, 1, 5)
+    assert len(entries(engine, "duty.due_moved")) == 1
+
+
+def test_two_who_load_at_once_do_it_once(engine: Engine) -> None:
+    for processor in ("acme", "beta", "gamma"):
+        opened(engine, processor=processor)
+    with ThreadPoolExecutor() as pool:
+        done = list(pool.map(lambda n: loaded(engine, sheet(), TODAY + n), range(4)))
+
+    assert sorted(one.fresh for one in done) == [False, False, False, True]
+    assert {duty.deadline.due_day for duty in duties(engine)} == {date(2027, 1, 5)}
+    assert len(notices(engine, "due_settled")) == len(entries(engine, "duty.due_moved")) == 3
+    assert len(entries(engine, "calendar.loaded")) == 1
+    assert whole(engine)
+
+
+def test_of_two_contents_loaded_at_once_under_one_version_one_is_refused(engine: Engine) -> None:
+    contents = [sheet(), sheet(other=WITH_A_LONG_NEW_YEAR)]
+
+    def attempt(chosen: Sheet) -> str:
+        try:
+            return str(loaded(engine, chosen).fresh)
+        except BadCalendar:
+            return "refused"
+
+    with ThreadPoolExecutor() as pool:
+        assert sorted(pool.map(attempt, contents)) == ["True", "refused"]
+    assert len(rows(engine, "calendars")) == 1
+
+
+def test_nothing_is_loaded_if_a_notice_of_it_cannot_be_written(engine: Engine) -> None:
+    opened(engine)
+    before = rows(engine, "audit"), duties(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE notices RENAME TO away")
+    with pytest.raises(DBAPIError):
+        loaded(engine, sheet())
+
+    assert (rows(engine, "audit"), duties(engine)) == before
+    assert rows(engine, "calendars") == []
+
+
+def test_a_file_that_was_taken_away_is_remembered_where_a_later_year_needs_it(
+    engine: Engine,
+) -> None:
+    with_2027 = (*FILES, replace(sheet(), origin=FOLDER))
+    calendars.note_used(engine, with_2027, RULES, TODAY)
+    loaded(engine, sheet("2028-1", 2028), files=with_2027)
+    with reading(engine) as connection:
+        found = calendars.current(connection, CALENDAR)
+
+    assert found.version == "2025-1+2026-1+2027-1+2028-1"
+
+
+def test_what_does_not_follow_the_files_of_a_worker_leaves_it_as_it_was_and_is_logged(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = opened(engine)
+    with engine.begin() as connection:
+        calendars.insert(connection, sheet("2028-1", 2028), TODAY)
+    with caplog.at_level(logging.ERROR):
+        running.tick(TODAY + 10 * SECOND)
+        running.tick(TODAY + 20 * SECOND)
+
+    assert len(caplog.messages) == 1
+    assert "the year 2027 is missing" in caplog.text
+    assert only(engine).deadline.provisional
+
+
+# -- what was used -------------------------------------------------------------------------------
+
+
+def test_calendars_and_rules_that_are_used_are_written_into_the_audit_log_once(
+    engine: Engine,
+) -> None:
+    with ThreadPoolExecutor() as pool:
+        note = lambda n: calendars.note_used(engine, FILES, RULES, TODAY + n)  # noqa: E731 - short
+        list(pool.map(note, range(4)))
+    calendars.note_used(engine, FILES, RULES, TODAY + 9)
+    used = entries(engine, "calendar.used")
+    (rules,) = entries(engine, "rules.used")
+
+    assert [(one["version"], one["origin"], one["sha256"]) for one in used] == [
+        (one.year.version, SHIPPED, one.sha256) for one in FILES
+    ]
+    assert [rule["id"] for rule in rules["rules"]] == [rule.id for rule in RULES]
+
+
+def test_rules_that_change_are_written_again(engine: Engine) -> None:
+    for chosen in (policy(5).rules, policy(6).rules, policy(5).rules, policy(5).rules):
+        calendars.note_used(engine, FILES, chosen, TODAY)
+    said = [one["rules"][0]["at_least"] for one in entries(engine, "rules.used")]
+
+    assert said == [5, 6, 5]
+
+
+def test_other_days_under_a_version_that_was_used_stop_the_start(engine: Engine) -> None:
+    calendars.note_used(engine, (*FILES, replace(sheet(), origin=FOLDER)), RULES, TODAY)
+    other = (*FILES, replace(sheet(other=WITH_A_LONG_NEW_YEAR), origin=FOLDER))
+    with pytest.raises(BadCalendar, match=r"the days differ from the one used before, 2027-1"):
+        calendars.note_used(engine, other, RULES, TODAY)

@@ -1,0 +1,168 @@
+"""What nobody may delete: the database refuses it, to the owner of the tables, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from monitor.store import audit, calendars, schema
+from monitor.store.database import upgrade
+from monitor.store.engine import is_sqlite, open_engine, reading
+from monitor.store.retention import KEPT, unguarded
+from tests.builders import ANN, BOB, enrolled
+from tests.conftest import REPOSITORY
+from tests.integration.store_kit import NOW, batch, keeper, rows
+
+GRANTS = REPOSITORY / "deploy" / "sql" / "grants.sql"
+# A row for each table that a small history leaves empty.
+STEP = {
+    "processor_id": 1,
+    "step": "s",
+    "kind": "submitted",
+    "at": 1,
+    "known_at": 1,
+    "source": "command",
+    "detail": "{}",
+}
+CALENDAR = {
+    "year": 2027,
+    "version": "2027-1",
+    "origin": "loaded",
+    "notice": "n",
+    "text": "t",
+    "sha256": "0",
+    "loaded_at": 1,
+}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A database as ``db upgrade`` makes it, with something in each table of evidence."""
+    if request.param == "sqlite":
+        engine = open_engine(f"sqlite:///{tmp_path / 'store.db'}")
+    else:
+        engine = open_engine(request.getfixturevalue("postgres_url"))
+    upgrade(engine)
+    ours = keeper(engine)
+    ours.keep([batch([enrolled(ANN, 1), enrolled(BOB, 2)])])
+    ours.finish(NOW)
+    with engine.begin() as connection:
+        connection.execute(schema.steps.insert().values(STEP))
+        connection.execute(schema.calendars.insert().values(CALENDAR))
+    yield engine
+    engine.dispose()
+
+
+def refused(connection: Connection, statement: str) -> None:
+    with pytest.raises(DBAPIError, match=r"facetally keeps \w+ for ever: it is evidence"):
+        connection.execute(text(statement))
+
+
+@pytest.mark.parametrize("table", KEPT)
+def test_no_row_of_evidence_can_be_deleted(kept: Engine, table: str) -> None:
+    before = rows(kept, table)
+    with kept.connect() as connection:
+        refused(connection, f"DELETE FROM {table}")  # noqa: S608 - ours
+
+    assert rows(kept, table) == before != []
+
+
+@pytest.mark.parametrize("table", [name for name, verbs in KEPT.items() if "update" in verbs])
+def test_no_row_of_what_is_only_appended_can_be_changed(kept: Engine, table: str) -> None:
+    before = rows(kept, table)
+    column = schema.metadata.tables[table].columns.keys()[-1]
+    with kept.connect() as connection:
+        refused(connection, f'UPDATE {table} SET "{column}" = "{column}"')  # noqa: S608 - ours
+
+    assert rows(kept, table) == before != []
+
+
+@pytest.mark.parametrize("kept", ["postgresql"], indirect=True)
+def test_no_table_of_evidence_can_be_emptied_at_once(kept: Engine) -> None:
+    """SQLite has no TRUNCATE."""
+    for table in KEPT:
+        with kept.connect() as connection:
+            refused(connection, f"TRUNCATE {table}")
+            connection.rollback()
+            connection.execute(text("SET session_replication_role = replica"))
+            refused(connection, f"TRUNCATE {table} CASCADE")
+
+
+def test_no_entry_can_be_replaced_by_an_insertion(kept: Engine) -> None:
+    columns = ", ".join(schema.audit.columns.keys())
+    again = f"INTO audit SELECT {columns} FROM audit WHERE seq = 1"  # noqa: S608 - ours
+    with kept.connect() as connection:
+        if is_sqlite(kept):
+            refused(connection, f"INSERT OR REPLACE {again}")
+            refused(connection, f"REPLACE {again}")
+        else:
+            refused(connection, f"INSERT {again} ON CONFLICT (seq) DO UPDATE SET kind = 'x'")
+
+
+def test_a_guard_that_was_taken_away_is_noticed(kept: Engine) -> None:
+    with reading(kept) as connection:
+        assert unguarded(connection) == []
+    with kept.begin() as connection:
+        if is_sqlite(kept):
+            connection.execute(text("DROP TRIGGER facetally_keep_book_update"))
+            connection.execute(text("DROP TRIGGER facetally_keep_audit_replace"))
+        else:
+            connection.execute(text("DROP TRIGGER facetally_keep_book ON book"))
+            connection.execute(text("ALTER TABLE audit DISABLE TRIGGER facetally_keep_audit"))
+    with reading(kept) as connection:
+        assert unguarded(connection) == ["audit", "book"]
+
+
+def test_the_newest_schema_guards_all_evidence(kept: Engine) -> None:
+    """A later migration that makes a table anew on SQLite would lose its triggers."""
+    with reading(kept) as connection:
+        assert unguarded(connection) == []
+        assert audit.examine(connection).holds
+        assert calendars.kept is not None
+
+
+def as_worker(engine: Engine, role: str) -> Engine:
+    """Return an engine of the role that the shipped grants are for, granted them by the owner."""
+    statements = GRANTS.read_text().replace("facetally_worker", role)
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {role} LOGIN"))
+        connection.exec_driver_sql(statements)
+    url = engine.url.set(username=role, password=None)
+    return open_engine(url.render_as_string(hide_password=False))
+
+
+def test_a_role_with_the_shipped_grants_can_work_and_can_change_no_evidence(
+    postgres_url: str,
+) -> None:
+    owner = open_engine(postgres_url)
+    upgrade(owner)
+    role = f"worker_{owner.url.database}"
+    worker = as_worker(owner, role)
+    ours = keeper(worker)
+    ours.keep([batch([enrolled(ANN, 1), enrolled(BOB, 2)], move=(0, None, 2))])
+    ours.finish(NOW)
+    ours.tick(NOW)
+    with worker.connect() as connection:
+        for table, verbs in KEPT.items():
+            for statement in _forbidden(table, verbs):
+                with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
+                    connection.execute(text(statement))
+                connection.rollback()
+
+    assert [row.kind for row in rows(owner, "audit")] == ["duty.opened"]
+    worker.dispose()
+    owner.dispose()
+
+
+def _forbidden(table: str, verbs: tuple[str, ...]) -> Iterator[str]:
+    yield f"DELETE FROM {table}"  # noqa: S608 - ours
+    yield f"TRUNCATE {table}"
+    yield f"ALTER TABLE {table} DISABLE TRIGGER ALL"
+    yield f"DROP TABLE {table}"
+    if "update" in verbs:
+        column = schema.metadata.tables[table].columns.keys()[-1]
+        yield f'UPDATE {table} SET "{column}" = "{column}"'  # noqa: S608 - ours

@@ -1,0 +1,277 @@
+"""Numbers and events that a person tells: the duties they open, move and begin again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from monitor.duties import Status
+from monitor.rules import SHIPPED, with_overrides
+from monitor.store.engine import reading
+from monitor.store.external import NotTold, NumberSaid, Taken, every_number, tell_number
+from monitor.store.external_events import EventSaid, tell_event
+from monitor.store.keeping import Policy
+from monitor.store.names import Names
+from monitor.store.verifying import verify
+from tests.builders import ACME, ANN, BOB, enrolled
+from tests.integration.feed import DAY, on
+from tests.integration.store_kit import (
+    NOW,
+    batch,
+    duties,
+    keeper,
+    no_topics,
+    notices,
+    policy,
+    rows,
+)
+
+MEASURE = "pi.individuals"
+OVERRIDES: list[Mapping[str, Any]] = [
+    {"id": "pio.report", "enabled": True, "at_least": 3},
+    {"id": "audit.periodic", "enabled": True, "at_least": 10},
+    {"id": "incident.other", "enabled": True},
+    {"id": "frt.retain", "enabled": True},
+    {"id": "frt.pipia", "enabled": True},
+]
+POLICY = replace(policy(), rules=with_overrides(SHIPPED, OVERRIDES))
+HOUR = 3_600_000_000
+
+
+@pytest.fixture(autouse=True)
+def _known(engine: Engine) -> None:
+    """One person is stored: the processor is known."""
+    keeper(engine, POLICY, no_topics).keep([batch([enrolled(ANN, on("2026-01-05"))])])
+
+
+def number(engine: Engine, count: int, day: str, now: int = NOW, chosen: Policy = POLICY) -> Taken:
+    told = NumberSaid(
+        processor=ACME, name=MEASURE, number=count, at=on(day), by="ann lee", reason="census"
+    )
+    return tell_number(engine, told, chosen, now)
+
+
+def event(engine: Engine, kind: str, day: str = "2026-03-02", reference: str = "") -> Taken:
+    told = EventSaid(
+        processor=ACME, kind=kind, at=on(day), by="ann lee", reason="it did", reference=reference
+    )
+    return tell_event(engine, told, POLICY, NOW)
+
+
+def held(engine: Engine) -> list[tuple[str, str, date, date | None]]:
+    return [(d.rule, d.key, d.trigger_day, d.deadline.due_day) for d in duties(engine)]
+
+
+# Numbers
+
+
+def test_a_told_number_that_exceeds_opens_a_duty_for_two_years(engine: Engine) -> None:
+    number(engine, 10, "2026-02-01")
+    before = [one for one in held(engine) if one[0] == "audit.periodic"]
+    taken = number(engine, 11, "2026-02-02")
+
+    assert before == []  # 超过: ten is not more than ten
+    audit = [one for one in held(engine) if one[0] == "audit.periodic"]
+    assert audit == [("audit.periodic", "1-1", date(2026, 2, 2), date(2028, 2, 2))]
+    assert taken.rules == ("pio.report", "audit.periodic")
+    (duty,) = [one for one in taken.duties if one.rule == "audit.periodic"]
+    assert duty.proof["told"] == {
+        "at": on("2026-02-02"),
+        "by": "ann lee",
+        "known_at": NOW,
+        "reason": "census",
+    }
+
+
+def test_a_recurring_duty_begins_again_on_its_last_day(engine: Engine) -> None:
+    number(engine, 11, "2026-02-02")
+    eve, day = on("2028-02-01"), on("2028-02-02")
+    keeper(engine, POLICY, no_topics).tick(eve)
+    before = [key for rule, key, _, _ in held(engine) if rule == "audit.periodic"]
+    worker = keeper(engine, POLICY, no_topics)
+    worker.tick(eve)
+    worker.tick(day)
+    worker.tick(day + HOUR)
+
+    assert before == ["1-1"]
+    assert [one for one in held(engine) if one[0] == "audit.periodic"] == [
+        ("audit.periodic", "1-1", date(2026, 2, 2), date(2028, 2, 2)),
+        ("audit.periodic", "1-2", date(2028, 2, 2), date(2030, 2, 2)),
+    ]
+    assert len([row for row in notices(engine, "duty_opened") if row.rule == "audit.periodic"]) == 2
+
+
+def test_a_recurring_duty_does_not_begin_again_once_the_number_has_fallen(engine: Engine) -> None:
+    number(engine, 11, "2026-02-02")
+    number(engine, 9, "2027-06-01", now=on("2027-06-02"))
+    keeper(engine, POLICY, no_topics).tick(on("2028-02-03"))
+
+    assert [key for rule, key, _, _ in held(engine) if rule == "audit.periodic"] == ["1-1"]
+
+
+def test_an_earlier_number_told_later_moves_the_duty_earlier_at_once(engine: Engine) -> None:
+    number(engine, 4, "2026-03-10")
+    number(engine, 5, "2026-03-02")
+
+    (duty,) = duties(engine)
+    assert (duty.rule, duty.trigger_day) == ("pio.report", date(2026, 3, 2))
+    assert [row.severity for row in notices(engine, "duty_moved")] == ["page"]
+
+
+def test_a_corrected_number_that_never_reached_waits_for_a_person(engine: Engine) -> None:
+    number(engine, 4, "2026-03-10")
+    number(engine, 2, "2026-03-10")
+
+    assert len(duties(engine)) == 1
+    (waits,) = notices(engine, "restatement_waits")
+    assert json.loads(waits.body)["why"] == "reach_vanished"
+
+
+def test_of_two_numbers_of_one_instant_the_last_told_holds_and_both_are_kept(
+    engine: Engine,
+) -> None:
+    number(engine, 2, "2026-03-10")
+    number(engine, 4, "2026-03-10")
+    with reading(engine) as connection:
+        kept = every_number(connection, Names.load(connection))
+
+    assert [row.number for _, row in kept] == [2, 4]
+    assert len(duties(engine)) == 1
+
+
+def test_a_stock_that_reaches_later_leaves_the_day_of_the_told_number(engine: Engine) -> None:
+    number(engine, 3, "2026-01-10")
+    one = keeper(engine, POLICY, no_topics)
+    stored = [enrolled(BOB, on("2026-02-01")), enrolled(b"\x07" * 16, on("2026-02-02"))]
+    one.keep([batch(stored)])
+    one.tick(NOW)
+
+    (duty,) = duties(engine)
+    assert (duty.trigger_day, duty.proof["number"]) == (date(2026, 1, 10), MEASURE)
+    assert notices(engine, "restatement_waits") == []
+
+
+def test_a_stock_that_reached_earlier_keeps_its_day_when_a_later_number_is_told(
+    engine: Engine,
+) -> None:
+    one = keeper(engine, POLICY, no_topics)
+    stored = [enrolled(BOB, on("2026-02-01")), enrolled(b"\x07" * 16, on("2026-02-02"))]
+    one.keep([batch(stored)])
+    one.tick(NOW)
+    number(engine, 3, "2026-03-10")
+
+    (duty,) = duties(engine)
+    assert (duty.trigger_day, "number" in duty.proof) == (date(2026, 2, 2), False)
+    assert notices(engine, "restatement_waits") == []
+
+
+def test_a_number_told_before_its_rule_is_on_counts_when_it_is(engine: Engine) -> None:
+    number(engine, 5, "2026-03-02", chosen=policy())
+    before = duties(engine)
+    keeper(engine, POLICY, no_topics).tick(NOW)
+
+    assert before == []
+    assert [rule for rule, *_ in held(engine)] == ["pio.report"]
+
+
+# Events
+
+
+def test_an_incident_runs_in_hours(engine: Engine) -> None:
+    (duty,) = event(engine, "incident.graded").duties
+
+    assert duty.overdue_at == on("2026-03-02") + 4 * HOUR
+    assert duties(engine) == [duty]
+    (notice,) = notices(engine, "duty_opened")
+    assert notice.severity == "page"
+    assert json.loads(notice.body)["due_at"] == "2026-03-02T16:00:00+00:00"
+
+
+def test_the_same_event_told_twice_is_one_duty_and_one_entry(engine: Engine) -> None:
+    first, second = event(engine, "incident.graded"), event(engine, "incident.graded")
+
+    assert (first.new, second.new) == (True, False)
+    assert first.duties == second.duties
+    assert [row.kind for row in rows(engine, "audit")] == ["event.told", "duty.opened"]
+
+
+def test_two_incidents_of_one_instant_are_told_apart_by_their_reference(engine: Engine) -> None:
+    event(engine, "incident.graded", reference="case 1")
+    event(engine, "incident.graded", reference="case 2")
+
+    at = on("2026-03-02")
+    assert sorted(key for _, key, _, _ in held(engine)) == [f"case 1.{at}", f"case 2.{at}"]
+
+
+def test_two_assessments_of_one_system_are_both_kept(engine: Engine) -> None:
+    event(engine, "assessment.recorded", "2026-03-02", reference="gate")
+    event(engine, "assessment.recorded", "2026-03-09", reference="gate")
+
+    assert [due for _, _, _, due in held(engine)] == [date(2029, 3, 2), date(2029, 3, 9)]
+    assert notices(engine, "restatement_waits") == []
+
+
+def test_what_is_to_be_kept_is_told_without_waking_anybody_and_ends_by_itself(
+    engine: Engine,
+) -> None:
+    (duty,) = event(engine, "assessment.recorded").duties
+    (notice,) = notices(engine, "duty_opened")
+
+    assert duty.deadline.due_day == date(2029, 3, 2)
+    assert duty.status(duty.overdue_at) is Status.COMPLETED
+    assert notice.severity == "info"
+
+
+def test_a_missing_assessment_is_due_at_once(engine: Engine) -> None:
+    (duty,) = event(engine, "assessment.missing").duties
+
+    assert duty.deadline.due_day == duty.trigger_day == date(2026, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("incident.grade", "no rule is about an event 'incident.grade'; there are assessment.mis"),
+        ("processor.terminated", "comes in with the stream"),
+        ("filing.submitted", "comes in with the stream"),
+    ],
+)
+def test_an_event_that_no_rule_is_about_is_refused(engine: Engine, kind: str, says: str) -> None:
+    with pytest.raises(NotTold, match=says):
+        event(engine, kind)
+    assert rows(engine, "told_events") == []
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"processor": "nobody"}, "there is no processor 'nobody'"),
+        ({"name": "pi.people"}, "no rule is about a number 'pi.people'; there are pi.individuals"),
+        ({"number": -1}, "must be 0 or more"),
+        ({"at": NOW + DAY}, "in the future"),
+        ({"at": 5}, "before the year 2000"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused(
+    engine: Engine, values: Mapping[str, Any], says: str
+) -> None:
+    good = NumberSaid(processor=ACME, name=MEASURE, number=5, at=NOW, by="b", reason="r")
+    with pytest.raises(NotTold, match=says):
+        tell_number(engine, replace(good, **values), POLICY, NOW)
+
+    assert rows(engine, "told_numbers") == []
+
+
+def test_the_chain_holds_over_what_was_told(engine: Engine) -> None:
+    number(engine, 11, "2026-02-02")
+    event(engine, "incident.graded")
+    with reading(engine) as connection:
+        found = verify(connection, POLICY.marks)
+
+    assert all(one.holds for one in found)

@@ -1,0 +1,283 @@
+"""A world of ten years from a seed, lived by oracle and product side by side.
+
+Every day on which something is heard is a stop: numbers move (some are heard of late), FR use
+ends, filed facts change, calendars are published and corrected, and an officer submits, is
+answered, annuls, dawdles, and now and then takes a step that is not legal. After each stop both
+must say the same of every duty: rule, key, trigger day, due day or interval, status, days left.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from monitor.duties import Duty, event_key
+from monitor.facts import Version
+from monitor.filings import Step, StepKind
+from monitor.workdays import Calendar, Deadline
+from tests.years import product
+from tests.years.notices import ONE, Notice, notices
+from tests.years.oracle import Days, Interval, Oracle, Owed, beijing
+from tests.years.product import Product
+
+FIRST, LAST = date(2025, 1, 1), date(2034, 12, 31)
+WORLDS = 40  # of calendars; what happens in them is of each seed
+NEAR = timedelta(days=60)
+
+Seen = tuple[Any, ...]
+
+
+class Tally(NamedTuple):
+    """What a world had in it, to see that the worlds have everything in them."""
+
+    duties: int
+    legacy: int
+    second: int
+    restated: int
+    moved: int
+    provisional: int
+    overdue: int
+    clocks: int
+    refused: int
+
+
+@lru_cache(maxsize=WORLDS)
+def calendars(world: int) -> Sequence[tuple[date, Notice, Calendar]]:
+    return product.calendars(notices(world))
+
+
+@lru_cache(maxsize=WORLDS)
+def in_the_end(world: int) -> Days:
+    """Return the days as they turned out to be, corrections and all."""
+    days = Days()
+    for notice in notices(world):
+        days.hear(notice)
+    return days
+
+
+def instant(day: date, seconds: int = 43_200) -> int:
+    midnight = datetime.combine(day, time(), tzinfo=UTC) - timedelta(hours=8)
+    return (int(midnight.timestamp()) + seconds) * 1_000_000
+
+
+class World:
+    """One seed. ``differences`` is empty if oracle and product always said the same."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = random.Random(seed)
+        self._world = seed % WORLDS
+        self.oracle, self.product = Oracle(), Product()
+        self.differences: list[str] = []
+        self._count = self._steps = self._refused = self._overdue = self._provisional = 0
+        self._planned = 0
+        self._stops: list[tuple[date, int, tuple[Any, ...]]] = []
+        self._expected: set[tuple[str, str]] = set()
+        self._never_earlier: dict[tuple[str, str], date] = {}
+        self._plan()
+
+    # -- what will happen ------------------------------------------------------------------
+
+    def _at(self, day: date, *what: Any) -> None:
+        self._count += 1
+        heapq.heappush(self._stops, (day, self._count, what))
+
+    def _plan(self) -> None:
+        rng = self._rng
+        for on, notice, calendar in calendars(self._world):
+            self._at(max(on, FIRST), "notice", notice, calendar)
+        # Some go over the threshold in great steps and back, some stay close to it.
+        low, high = rng.choice(((-45, 55), (-45, 55), (-6, 9)))
+        self._at(FIRST, "move", self._moment(FIRST), 100 - rng.randint(1, high))
+        for _ in range(rng.randint(16, 32)):
+            day = self._day()
+            late = rng.choice((0, 0, 0, rng.randint(1, 40), rng.randint(1, 400)))
+            self._at(day + ONE * late, "move", self._moment(day), rng.randint(low, high))
+        for _ in range(rng.randint(1, 4)):
+            day = self._day()
+            self._at(day + ONE * rng.choice((0, 0, 20)), "terminate", self._moment(day))
+        for number in range(rng.randint(0, 4)):
+            day = self._day()
+            version = Version(self._moment(day), number, 0)
+            self._at(day + ONE * rng.choice((0, 0, 9)), "change", version)
+            if rng.random() < 0.3:  # heard twice
+                self._at(day + ONE * 12, "change", version)
+
+    def _day(self) -> date:
+        if self._rng.random() < 0.12:  # the first months, for the legacy row
+            return FIRST + ONE * self._rng.randint(0, 200)
+        if self._rng.random() < 0.4:  # the weeks in which next year may not be published
+            return date(self._rng.randint(2025, 2034), 11, 10) + ONE * self._rng.randint(0, 51)
+        return FIRST + ONE * self._rng.randint(0, (LAST - FIRST).days)
+
+    def _moment(self, day: date) -> int:
+        """Return an instant of *day* in Beijing, often at one of its two edges."""
+        seconds = self._rng.choice((0, 86_399, self._rng.randint(1, 86_398)))
+        return instant(day, seconds)
+
+    # -- living through it -----------------------------------------------------------------
+
+    def live(self) -> Tally:
+        """Go from stop to stop; return what there was."""
+        while self._stops:
+            day, _, what = heapq.heappop(self._stops)
+            self._do(day, what)
+            if not self._stops or self._stops[0][0] > day:
+                self._compare(day)
+                self._let_the_officer_plan(day)
+        return self._tally()
+
+    def _do(self, day: date, what: tuple[Any, ...]) -> None:
+        now = instant(day, 86_399)
+        match what:
+            case "notice", notice, calendar:
+                self.oracle.days.hear(notice)
+                self.product.publish(calendar)
+            case "move", at, delta:
+                self.oracle.move(at, delta)
+                self.product.move(at, delta, now)
+            case "terminate", at:
+                self.oracle.terminate(at)
+                self.product.terminate(at, now)
+            case "change", version:
+                self.oracle.change(version[0], event_key(version))
+                self.product.change(version[0], version, now)
+            case "step", duty, kind, at:
+                self._step(duty, kind, at, now)
+            case _:  # a day on which one only looks
+                pass
+
+    def _step(self, duty: Owed, kind: str, at: int, now: int) -> None:
+        taken = self.oracle.step(duty, kind, at)
+        self._refused += not taken
+        self._steps += 1
+        self.product.step(
+            Step(
+                id=f"s{self._steps}",
+                kind=StepKind(kind),
+                at=at,
+                known_at=now,
+                source="command",
+                rule=duty.family,
+                duty=duty.key,
+                by="officer",
+                reason="so it was",
+            ),
+            now,
+        )
+
+    def _let_the_officer_plan(self, day: date) -> None:
+        """Decide for every duty that is new what will be done about it, step by step."""
+        for duty in self.oracle.duties:
+            if (duty.family, duty.key) not in self._expected:
+                self._expected.add((duty.family, duty.key))
+                self._file(duty, day)
+                early, _ = self.oracle.due(duty)
+                for look in (early, early + ONE):
+                    if day < look <= LAST:
+                        self._at(look, "look")
+
+    def _file(self, duty: Owed, day: date) -> None:
+        rng = self._rng
+        if rng.random() < 0.15:
+            self._plan_step(duty, "annulled", day + ONE * rng.randint(1, 80))
+            return
+        day += ONE * rng.choice((rng.randint(1, 45), rng.randint(1, 45), rng.randint(46, 300)))
+        for _ in range(4):
+            if rng.random() < 0.06:
+                self._plan_step(duty, rng.choice(("completed", "returned", "failed")), day)
+            self._plan_step(duty, "submitted", day)
+            day += ONE * rng.randint(4, 40)
+            answer = rng.choices(("completed", "returned", "failed"), (6, 3, 1))[0]
+            if rng.random() < 0.05:
+                return  # never answered
+            self._plan_step(duty, answer, day)
+            if answer == "completed":
+                return
+            day += ONE * rng.randint(1, 25)
+            if answer == "returned" and rng.random() < 0.2:
+                self._plan_step(duty, "terminated", day)
+                day += ONE * rng.randint(1, 30)
+
+    def _plan_step(self, duty: Owed, kind: str, day: date) -> None:
+        # A second later for each step, so that the order of a day is that of the plan.
+        self._planned += 1
+        at = instant(day, 30_000 + self._planned)
+        if day <= LAST:
+            self._at(day, "step", duty, kind, at)
+
+    # -- comparing -------------------------------------------------------------------------
+
+    def _compare(self, day: date) -> None:
+        now = instant(day, 86_399)
+        wanted = {(one.family, one.key): self._of_oracle(one, day) for one in self.oracle.duties}
+        found = {key: self._of_product(one, day, now) for key, one in self.product.duties.items()}
+        if wanted != found:
+            for key in sorted(wanted.keys() | found.keys()):
+                if wanted.get(key) != found.get(key):
+                    self.differences.append(
+                        f"{day}: {key}: the oracle says {wanted.get(key)}, "
+                        f"the product {found.get(key)}"
+                    )
+        self._check_days(day)
+
+    def _check_days(self, day: date) -> None:
+        """The later true day is within every interval, and no trigger day ever moves later."""
+        for key, duty in self.product.duties.items():
+            held = self._never_earlier.setdefault(key, duty.trigger_day)
+            if duty.trigger_day > held:
+                self.differences.append(f"{day}: {key}: moved from {held} to a later day")
+            self._never_earlier[key] = duty.trigger_day
+            if not duty.deadline.provisional:
+                continue
+            self._provisional += 1
+            mine = next(o for o in self.oracle.duties if (o.family, o.key) == key)
+            true, _ = self.oracle.due(mine, in_the_end(self._world))
+            if not duty.deadline.earliest <= true <= duty.deadline.latest:
+                self.differences.append(f"{day}: {key}: {true} is not in {duty.deadline.days}")
+
+    def _of_oracle(self, duty: Owed, day: date) -> Seen:
+        due = self.oracle.due(duty)
+        status = duty.state
+        if status == "open" and day > due[0]:
+            status = "overdue"
+            self._overdue += 1
+        ended = None if duty.ended_at is None else beijing(duty.ended_at)
+        clocks = [(rule, at, ends) for rule, at, ends in self.oracle.clocks(duty)]
+        # An ended duty keeps the deadline that it ended with; the calendar goes on.
+        days: Interval | None = due if ended is None else None
+        near = ended is None and abs(due[0] - day) <= NEAR
+        left = self.oracle.days.left(day, due[0]) if near else None
+        return duty.rule, beijing(duty.trigger_at), days, status, ended, left, clocks
+
+    def _of_product(self, duty: Duty, day: date, now: int) -> Seen:
+        deadline: Deadline = duty.deadline
+        ended = None if duty.closed_at is None else beijing(duty.closed_at)
+        near = ended is None and abs(deadline.earliest - day) <= NEAR
+        clocks = [(rule, at, ends.days) for rule, at, ends in self.product.running(duty)]
+        return (
+            duty.rule,
+            duty.trigger_day,
+            deadline.days if ended is None else None,
+            duty.status(now).value,
+            ended,
+            self.product.calendar.working_days_left(day, deadline) if near else None,
+            clocks,
+        )
+
+    def _tally(self) -> Tally:
+        duties = self.oracle.duties
+        return Tally(
+            duties=len(duties),
+            legacy=sum(one.rule == "frt.file.legacy" for one in duties),
+            second=sum(one.family == "frt.file" and one.key != "1" for one in duties),
+            restated=self.product.restated,
+            moved=self.product.moved,
+            provisional=self._provisional,
+            overdue=self._overdue,
+            clocks=sum(len(one.history) for one in duties),
+            refused=self._refused,
+        )
