@@ -228,9 +228,7 @@ def near(
     )
 
 
-def _may_pass(
-    watch: Watch, movement: Movement, before: int, at_least: int, after: Instant
-) -> bool:
+def _may_pass(watch: Watch, movement: Movement, before: int, at_least: int, after: Instant) -> bool:
     """Tell whether the number can have passed *at_least* from below since *after*."""
     if movement.first_at <= watch.last_at:
         return max(watch.peak + movement.raising_late, before + movement.raising) >= at_least

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 
 from sqlalchemy import Connection, Engine, select
@@ -36,6 +36,7 @@ from monitor.notices import Kind, Notice, Severity, key_of
 from monitor.rules import RuleError
 from monitor.store import audit, changes, filings_kept, owing, schema
 from monitor.store.filings import bring_about, keep_step, target_of
+from monitor.store.filings_values import Decided, NotRecorded, Recorded, StepSaid
 from monitor.store.locks import lock_processors
 from monitor.store.names import Names
 from monitor.store.terminating import Law
@@ -45,57 +46,16 @@ _AHEAD: Instant = 300_000_000
 _FIRST = date(2000, 1, 1)
 COMMAND = "command"
 
-
-class NotRecorded(ValueError):
-    """What was said cannot be recorded; the message says why, and what is possible."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepSaid:
-    """Something happened to a filing, on a day in Beijing or at an instant.
-
-    *duty* is the key, for a processor that has several duties under *rule*. *individuals* is the
-    number that was filed, of a submission; None: the number of now.
-    """
-
-    processor: str
-    kind: StepKind
-    rule: str
-    at: Instant | date
-    by: str
-    duty: str | None = None
-    reason: str | None = None
-    reference: str | None = None
-    individuals: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
-    """A person's decision about a duty: annulled, reopened, or corrected.
-
-    A correction gives the trigger day as it should be, or the id of a step to be taken back.
-    """
-
-    processor: str
-    kind: StepKind
-    rule: str
-    by: str
-    reason: str
-    duty: str | None = None
-    trigger_day: date | None = None
-    withdraws: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """The duty as it is now; *new* is False for what was known already.
-
-    None: a step was taken back that waited for its duty.
-    """
-
-    duty: Duty | None
-    step: str
-    new: bool
+__all__ = [
+    "Decided",
+    "NotRecorded",
+    "Recorded",
+    "StepSaid",
+    "decide",
+    "listing",
+    "of_duty",
+    "record",
+]
 
 
 def record(engine: Engine, said: StepSaid, law: Law, now: Instant) -> Recorded:

@@ -35,6 +35,7 @@ class Kind:
 
 PREFIX: Final = "facetally."
 
+
 def _filing(meaning: str) -> Kind:
     return Kind(meaning=meaning, optional=("rule", "duty", "reference"))
 
