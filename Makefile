@@ -9,7 +9,8 @@ SECONDS_OF_DEMO ?= 90
 TESTS ?=
 # Many tests wait for brokers and clocks, so two at a time; each process has its own real parts.
 PROCESSES ?= 2
-MINUTES ?= 30
+EVENTS ?= 5000000
+MINUTES ?= 0
 INDIVIDUALS ?= 10000000
 bin := .venv/bin
 
@@ -59,8 +60,8 @@ recordings: .venv/.dev parts ## every recording in every order, at every instant
 violence: .venv/.dev parts ## crashes, faults and a million histories in full size, into docs/promises.md: hours
 	$(bin)/python -m tests.violence $(TESTS)
 
-soak: .venv/.dev parts ## millions of events under all faults, for as long as asked: make soak MINUTES=60
-	$(bin)/python -m tests.violence.soak --minutes $(MINUTES)
+soak: .venv/.dev parts ## five million events and more under all faults, for as long as asked: make soak MINUTES=600
+	$(bin)/python -m tests.violence.soak --minutes $(MINUTES) --events $(EVENTS)
 
 scale: .venv/.dev parts ## ten million individuals in one processor, into docs/scale.md
 	$(bin)/python -m tests.benchmarks.scale --individuals $(INDIVIDUALS)

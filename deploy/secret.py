@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from monitor.identity import BadSecret, Identity
 from monitor.store.database import WrongDatabase
 
 _VARIABLE = "FACETALLY_SECRET"
+_MODE = 0o600
 
 
 class NoSecret(RuntimeError):
@@ -56,23 +58,46 @@ def secret_for(
     """Return the secret, and whether it was made just now.
 
     One is made only for a database without a *fingerprint*: another secret would count every
-    person again.
+    person again. A file that is empty, as who was killed while making it leaves it, is filled.
     """
     try:
         return read_secret(file, environ), False
     except UnreadableSecret:
         raise
+    except BadSecret:
+        if environ.get(_VARIABLE) or fingerprint is not None or file.stat().st_size:
+            return read_secret(file, environ), False  # unless it was filled just now, it is bad
     except NoSecret as missing:
         if fingerprint is not None:
             raise WrongDatabase(
                 f"this database was hashed under a secret that is not here ({missing}); "
                 "give it back: no new one is made for it"
             ) from None
-    secret = secrets.token_hex(32)
+    return _make(file)
+
+
+def _make(file: Path) -> tuple[str, bool]:
+    """Write a secret into *file*, to stay; or return the one that somebody else just wrote."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="ascii") as out:
-        out.write(secret + "\n")
-        out.flush()
-        os.fsync(out.fileno())
+    handle = os.open(file, os.O_RDWR | os.O_CREAT, _MODE)
+    with os.fdopen(handle, "r+", encoding="ascii") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        theirs = held.read().strip()
+        if theirs:
+            return _checked(theirs, str(file)), False
+        os.fchmod(handle, _MODE)  # an empty file may have been there
+        secret = secrets.token_hex(32)
+        held.write(secret + "\n")
+        held.flush()
+        os.fsync(handle)
+    _keep_name(file)
     return secret, True
+
+
+def _keep_name(file: Path) -> None:
+    """Have the entry of *file* in its folder outlive a power cut, too."""
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

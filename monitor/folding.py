@@ -265,7 +265,7 @@ def look(
     if any(peak >= at_least for at_least in unreached):
         if movement.first_at > watch.last_at and movement.points and not watch.recount_due:
             curve = [Point(p.at, before + p.individuals) for p in movement.points]
-            peak = max(watch.peak, before, *(point.individuals for point in curve))
+            peak = max(before, *(point.individuals for point in curve))
             for at_least in unreached:
                 point = next((p for p in curve if p.individuals >= at_least), None)
                 if point is not None:

@@ -139,6 +139,9 @@ class Watch:
         holds back has been written. Which topics there are is asked last: an end of the log that
         has taken the place of ours is none, and a partition that was added has to be known before
         the others are said to be at their ends.
+
+        An end below what was read tells nothing by itself: if the log went back, the next fetch is
+        out of range, which the transport tells; a broker that is no Kafka may count by batches.
         """
         reader = self._reader
         before = dict(reader.parts)
@@ -163,7 +166,6 @@ class Watch:
         if at_end:
             await self._threads.keeper(lambda: self._keeper.ends(at_end))
         self._pace.observer.lag({tp: max(0, ends[tp] - ours[tp].at) for tp in ends if tp in ours})
-        self._lost(tp for tp in ours if began[tp] > ends.get(tp, began[tp]))
         await self._unstick({tp: at for tp, at in idle.items() if tp in ours}, ends)
 
     async def _look_at_topics(self) -> dict[str, str]:

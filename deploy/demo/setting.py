@@ -44,6 +44,9 @@ database_url = "sqlite:///facetally.db"
 secret_file = "facetally.secret"
 bootstrap_servers = "{servers}"
 group = "facetally-demo"
+# Tansu says of a log that it ends with the first record of its last batch, and to begin again in
+# the middle would look like a gap: a machine that is busy for seconds must not lose the partitions.
+session_timeout_seconds = 30
 metrics_address = "127.0.0.1:0"
 
 [[channels]]

@@ -30,6 +30,18 @@ def chain(length: int) -> list[Entry]:
     return entries
 
 
+def test_the_first_entry_is_sealed_as_any_sha256_tool_seals_it() -> None:
+    """By ``sha256sum``, as an auditor would who has only the export.
+
+    The text is ``["000...", 1, 10, "duty.opened", "acme", "{\\"name\\":\\"脸\\"}"]`` in UTF-8.
+    """
+    entry = seal(1, 10, "duty.opened", "acme", canonical({"name": "脸"}), GENESIS)
+
+    assert entry.previous == "0" * 64
+    assert entry.body == '{"name":"脸"}'
+    assert entry.hash == "e925d79a84fd1a3f01df7ac107bf348711fa9df26737f0d19b4ba9f0764f625a"
+
+
 @pytest.mark.parametrize("length", [0, 1, 5])
 def test_a_chain_as_it_was_sealed_is_whole(length: int) -> None:
     assert first_broken(chain(length)) is None

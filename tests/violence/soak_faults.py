@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.acceptance.command import Facetally
@@ -18,6 +18,7 @@ from tests.acceptance.running import Process
 from tests.receiver import CUT, Answer, Request
 from tests.services.kafka import Cluster
 from tests.services.postgres import Postgres
+from tests.violence.soak_log import LogFaults
 
 LONGER_THAN_SESSION = 8.0  # seconds; a session lasts 6
 MOST_WORKERS = 3
@@ -58,9 +59,10 @@ class Faults:
     cluster: Cluster
     postgres: Postgres
     receiver: Moody
-    topics: Collection[str]
+    log: LogFaults
     workers: list[Process] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
+    _bag: list[Callable[[], None]] = field(default_factory=list)
     _database_restarted_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -75,8 +77,19 @@ class Faults:
             process.stop()
 
     def one(self) -> str:
-        """Do one thing, any, and return its name."""
-        kinds: dict[Callable[[], None], int] = {
+        """Do one thing and return its name: any, but all kinds come before they come again."""
+        if not self._bag:
+            self._bag = [kind for kind, times in self._kinds().items() for _ in range(times)]
+            self.rng.shuffle(self._bag)
+        self.look_after()
+        chosen = self._bag.pop()
+        chosen()
+        self.done[chosen.__name__] += 1
+        return chosen.__name__
+
+    def _kinds(self) -> dict[Callable[[], None], int]:
+        """Return what there is to do, with how often to each time of the others."""
+        return {
             self.kill_a_worker: 8,
             self.freeze_workers: 3,
             self.kill_a_broker: 3,
@@ -85,12 +98,13 @@ class Faults:
             self.kill_alerts: 3,
             self.fail_the_receiver: 3,
             self.move_leaders: 2,
+            self.log.abort_a_transaction: 2,
+            self.log.have_a_wrong_clock: 2,
+            self.log.add_a_partition: 1,
+            self.lose_records: 1,
+            self.log.make_a_topic_anew: 1,
+            self.take_the_room: 1,
         }
-        self.look_after()
-        (chosen,) = self.rng.choices(list(kinds), list(kinds.values()))
-        chosen()
-        self.done[chosen.__name__] += 1
-        return chosen.__name__
 
     def look_after(self) -> None:
         """Start again, as a supervisor does, who could not start without the database.
@@ -149,7 +163,15 @@ class Faults:
         self.receiver.fail_for(self.rng.uniform(5, 20))
 
     def move_leaders(self) -> None:
-        self.cluster.move_leaders(self.topics)
+        self.cluster.move_leaders(self.log.partitions)
+
+    def lose_records(self) -> None:
+        self.log.lose_records(self.workers)
+
+    def take_the_room(self) -> None:
+        self.log.take_the_room()
+        self._database_restarted_at = time.monotonic()
+        self.look_after()
 
     def _add_worker(self) -> None:
         self.workers.append(Process(self.facetally, "worker"))

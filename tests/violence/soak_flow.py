@@ -27,14 +27,13 @@ class Flow:
         self,
         kafka: Kafka,
         topics: Mapping[str, str],
-        partitions: int,
+        partitions: Mapping[str, int],
         source: Source,
         stored: Stored,
-        most: int | None,
     ) -> None:
-        """Publish at most *most* events, if given."""
+        """Publish to *topics*, by codec, over the *partitions* that each has at the time."""
         self._kafka, self._topics, self._partitions = kafka, topics, partitions
-        self._source, self._stored, self._most = source, stored, most
+        self._source, self._stored = source, stored
         self._flowing = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -50,10 +49,6 @@ class Flow:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
-
-    def done(self) -> bool:
-        """Tell whether as many events as were asked for have been published."""
-        return self._most is not None and self._source.events >= self._most
 
     def hold(self) -> None:
         """Publish what was kept back, and then nothing until ``go_on``."""
@@ -73,7 +68,7 @@ class Flow:
         try:
             while not self._over.is_set():
                 with self._flowing:
-                    busy = not self._over.is_set() and not self.done() and self._behind() < BACKLOG
+                    busy = not self._over.is_set() and self._behind() < BACKLOG
                     if busy:
                         self._put(self._source.piece(PIECE))
                 time.sleep(0.01 if busy else 0.2)  # who wants to hold us gets the lock
@@ -90,11 +85,12 @@ class Flow:
         for codec, records in pieces.items():
             while not self._over.is_set():
                 try:
+                    topic = self._topics[codec]
                     publish_quickly(
                         self._kafka.bootstrap,
-                        self._topics[codec],
+                        topic,
                         records,
-                        partitions=self._partitions,
+                        partitions=self._partitions[topic],
                         codec=codec,
                     )
                 except KafkaError:

@@ -32,7 +32,7 @@ from tests.violence.histories_making import history
 from tests.violence.histories_shrinking import source
 from tests.violence.histories_truth import truth
 
-HISTORIES = sized(300, 10_000)
+HISTORIES = sized(300, 2_000)
 REPLAYED_EVERY = 10
 SECONDS = sized(900, 6 * 3600)
 
