@@ -18,8 +18,10 @@ from urllib.parse import urlsplit
 from alerts.channel import BadSettings
 from deploy.channels import ChannelSettings, read_channels
 from deploy.reading import BadConfig, Table
+from deploy.settings_groups import read_groups
 from deploy.settings_rules import located, read_levels
 from monitor.approach import Levels
+from monitor.groups import Group
 from monitor.limits import RejectLimit
 from monitor.marks import Marks, SystemMark
 from monitor.rules import SHIPPED, Rule, RuleError, with_overrides
@@ -86,6 +88,7 @@ class Settings:
     remind_working_days: int
     far_percent: float
     levels: Levels
+    groups: Sequence[Group]
 
     def feeding(self, processor: str) -> list[str]:
         """Return the topics that can hold facts of *processor*."""
@@ -168,6 +171,7 @@ def parse(found: Mapping[str, object], path: Path | None, environ: Mapping[str, 
         remind_working_days=root.whole("remind_working_days", 5, least=1),
         far_percent=root.number("far_percent", 20, least=1),
         levels=read_levels(root.table("early_warnings")),
+        groups=read_groups(root.tables("groups")),
     )
     root.finish()
     _check_topics(settings.topics)

@@ -177,7 +177,11 @@ class Life:
         return Life((*self.taken, step))
 
     def repeats(self, step: Step, *, to_the_letter: bool) -> bool:
-        """Tell whether *step* says again what is known.
+        """Tell whether *step* says again what is known."""
+        return self.repeated(step, to_the_letter=to_the_letter) is not None
+
+    def repeated(self, step: Step, *, to_the_letter: bool) -> Step | None:
+        """Return the step that *step* says again, if it does.
 
         To the letter: a step of its kind with its instant, or its day and reference. Else the
         newest step is of its kind and of its day in Beijing. A reference that differs is another.
@@ -188,8 +192,8 @@ class Life:
             same_day = beijing_day(one.at) == beijing_day(step.at)
             named = one.reference is not None and one.reference == step.reference
             if one.at == step.at or (same_day and (named or not to_the_letter)):
-                return True
-        return False
+                return one
+        return None
 
     def answers(self, reference: str) -> bool:
         """Tell whether something was submitted under *reference*."""

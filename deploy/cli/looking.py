@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import click
@@ -25,15 +25,17 @@ from deploy.cli.common import (
     settings_of,
 )
 from deploy.cli.shapes import reached, status_json, still_stored_json, unverified_json
-from deploy.cli.telling import tell_ahead, tell_doubts, trust_of
+from deploy.cli.telling import tell_ahead, tell_doubts, tell_groups, trust_of
 from deploy.settings import has_settings
 from deploy.wiring import clock, files_and_kept, sources_of
 from monitor.duties import as_json as duty_json
 from monitor.facts import Instant
+from monitor.groups import GroupNumber
 from monitor.store import listing, owing, stock
 from monitor.store.approaching import Outlooks, outlooks
 from monitor.store.as_of import status_as_of
 from monitor.store.engine import reading
+from monitor.store.grouping import numbers
 from monitor.store.names import Names
 from monitor.store.reading import Status, status
 from monitor.store.trust import Trust
@@ -61,13 +63,15 @@ def status_command(config: str | None, *, as_json: bool, as_of: Instant | None) 
             found = status_as_of(
                 connection, settings.rules, settings.marks, as_of, sources_of(settings), today=now
             )
+        stocks = {one.processor: one.stock for one in found.processors}
+        groups = numbers(connection, settings.marks, settings.groups, stocks, now=as_of is None)
     if as_json:
-        print_json(status_json(found, ahead))
+        print_json(status_json(found, ahead, groups))
     else:
-        _show_status(found, ahead)
+        _show_status(found, ahead, groups)
 
 
-def _show_status(found: Status, ahead: Outlooks) -> None:
+def _show_status(found: Status, ahead: Outlooks, groups: Sequence[GroupNumber]) -> None:
     console = Console()
     table = Table(title="Stored individuals")
     for name in ("processor", "individuals", "research", "threshold", "reached", "number"):
@@ -83,6 +87,8 @@ def _show_status(found: Status, ahead: Outlooks) -> None:
         ] or [("none", "")]:
             table.add_row(escape(one.processor), *counts, escape(rule), state, escape(number))
     console.print(table)
+    if groups:
+        tell_groups(console, groups, {one.processor: one.unverified for one in found.processors})
     tell_ahead(console, found, ahead)
     tell_doubts(console, [(one.processor, one.unverified) for one in found.processors])
     for what, reasons in (("rejected", found.rejected), ("ignored", found.ignored)):

@@ -8,6 +8,7 @@ from deploy.cli.common import rfc3339
 from monitor.duties import Duty
 from monitor.forecast import Forecast, Outlook
 from monitor.forecast import as_json as forecast_json
+from monitor.groups import GroupNumber
 from monitor.ledger import Stock
 from monitor.store.approaching import Outlooks
 from monitor.store.reading import ProcessorStatus, Status, ThresholdStatus
@@ -16,10 +17,14 @@ from monitor.trust import Why
 from monitor.workdays import beijing_day
 
 
-def status_json(status: Status, outlooks: Outlooks | None = None) -> dict[str, object]:
+def status_json(
+    status: Status, outlooks: Outlooks | None = None, groups: Sequence[GroupNumber] = ()
+) -> dict[str, object]:
     """Return the answer of ``status --json``; *outlooks* are of now, so none are as of then."""
+    against = {one.processor: one.unverified for one in status.processors}
     return {
         "processors": [_processor(one, outlooks) for one in status.processors],
+        "groups": [_group(one, against) for one in groups],
         "rejected": _counts(status.rejected),
         "ignored": _counts(status.ignored),
     }
@@ -45,6 +50,22 @@ def _processor(one: ProcessorStatus, outlooks: Outlooks | None) -> dict[str, obj
         ],
         **unverified_json(one.unverified),
         "recount_pending": one.recount_pending,
+    }
+
+
+def _group(number: GroupNumber, against: Mapping[str, Sequence[Why]]) -> dict[str, object]:
+    group = number.group
+    return {
+        "group": group.name,
+        "members": list(group.members),
+        "filed_by": group.filed_by,
+        "individuals": number.individuals,
+        "research_individuals": number.research,
+        "exact": number.exact,
+        "upper_bound": not number.exact,
+        "namespace": number.namespace,
+        "why_not_exact": number.why,
+        "verified": not any(against.get(member) for member in group.members),
     }
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from deploy.cli.common import rfc3339
 from deploy.cli.shapes import outlook_words
+from monitor.groups import GroupNumber
 from monitor.store.approaching import Outlooks
 from monitor.store.reading import Status
 from monitor.trust import MEANING, Doubt, Why
@@ -30,6 +33,24 @@ def tell_doubts(console: Console, found: Iterable[tuple[str, Sequence[Why]]]) ->
     for reason in reasons:
         meaning = MEANING[reason]
         _line(console, f"{reason.value}: {meaning.en}. What to do: {meaning.way_back}")
+
+
+def tell_groups(
+    console: Console,
+    groups: Iterable[GroupNumber],
+    against: Mapping[str, Sequence[Why]],
+) -> None:
+    """Print the number of each group, and whether it is one or only an upper bound."""
+    table = Table(title="Groups (beside, never instead of, the numbers of their members)")
+    for name in ("group", "individuals", "research", "which is", "members", "filed by", "number"):
+        table.add_column(name, justify="right" if name in {"individuals", "research"} else "left")
+    for one in groups:
+        which = "exact" if one.exact else f"an upper bound: {one.why}"
+        whys = [why for member in one.group.members for why in against.get(member, ())]
+        words = (which, ", ".join(one.group.members), one.group.filed_by or "", trust_of(whys))
+        counts = (f"{one.individuals:,}", f"{one.research:,}")
+        table.add_row(escape(one.group.name), *counts, *map(escape, words))
+    console.print(table)
 
 
 def tell_ahead(console: Console, found: Status, ahead: Outlooks) -> None:

@@ -8,6 +8,7 @@ from deploy.cli.common import rfc3339
 from deploy.cli.telling import trust_of
 from deploy.demo.receiver import Received
 from deploy.demo.seen import DutySeen
+from monitor.notices import Kind
 from monitor.store.reading import ProcessorStatus, ThresholdStatus
 from monitor.store.showing import Told
 
@@ -62,7 +63,7 @@ def still_stored(duty: DutySeen, processors: Iterable[ProcessorStatus]) -> str:
 def audit_of(duty: DutySeen, told: Sequence[Told]) -> str:
     """Return the audit entry that opened the duty, as its notice has it."""
     for one in told:
-        if (one.processor, one.rule) == (duty.processor, duty.rule):
+        if (one.kind, one.processor, one.rule) == (Kind.DUTY_OPENED, duty.processor, duty.rule):
             return short(str(one.body.get("audit_head", "")))
     return ""
 

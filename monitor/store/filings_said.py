@@ -111,14 +111,16 @@ class _Desk:
             life = self._settled.lives[target]
             step = self._step(said, target, life)
             known = [step] if not isinstance(said.at, date) else [step, _dated(step, said.at)]
-            if any(life.repeats(one, to_the_letter=True) for one in known):
-                return self._recorded(target, step.id, new=False)
+            for one in known:
+                if (held := life.repeated(one, to_the_letter=True)) is not None:
+                    return self._recorded(target, held.id, new=False)
         taker = self._legal(said.kind, addressed, said.rule)
         if taker is None:
-            for one in addressed:
-                step = self._step(said, one, self._settled.lives[one])
-                if self._settled.lives[one].repeats(step, to_the_letter=False):
-                    return self._recorded(one, step.id, new=False)
+            for target in addressed:
+                life = self._settled.lives[target]
+                held = life.repeated(self._step(said, target, life), to_the_letter=False)
+                if held is not None:
+                    return self._recorded(target, held.id, new=False)
             raise self._illegal(said.kind, addressed)
         return self._keep(self._step(said, taker, self._settled.lives[taker]), taker)
 

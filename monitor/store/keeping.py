@@ -109,7 +109,8 @@ class Keeping:
         self._count_fed(batches)
         if storage:
             self._store(storage, processors, known_at)
-        self._hear([f for batch in batches for f in _told(batch)], known_at)
+        if len(storage) < len(facts):
+            self._hear([f for batch in batches for f in _told(batch)], known_at)
         self._set_aside(batches)
 
     # -- locks -----------------------------------------------------------------------------

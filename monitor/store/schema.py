@@ -11,8 +11,6 @@ forecasts: ``approaches``, ``days``.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -21,48 +19,20 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
-    Table,
     Text,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.types import TypeEngine
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    }
-)
+from monitor.store.schema_kit import Serial, metadata
+from monitor.store.schema_kit import key as _key
+from monitor.store.schema_kit import keyed as _keyed
+from monitor.store.schema_kit import may as _may
+from monitor.store.schema_kit import must as _must
+from monitor.store.schema_kit import table as _table
 
-_Kind: TypeAlias = type[TypeEngine[Any]] | TypeEngine[Any]
-
-Serial = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by INTEGER only
-
-
-def _table(name: str, *parts: Column[Any] | UniqueConstraint | Index) -> Table:
-    return Table(name, metadata, *parts)
-
-
-def _keyed(name: str, *parts: Column[Any] | UniqueConstraint | Index) -> Table:
-    """Make a table that SQLite keeps in the order of its key, without a second tree."""
-    return Table(name, metadata, *parts, sqlite_with_rowid=False)
-
-
-def _key(name: str, kind: _Kind) -> Column[Any]:
-    return Column(name, kind, primary_key=True, autoincrement=False)
-
-
-def _must(name: str, kind: _Kind) -> Column[Any]:
-    return Column(name, kind, nullable=False)
-
-
-def _may(name: str, kind: _Kind) -> Column[Any]:
-    return Column(name, kind, nullable=True)
-
+__all__ = ["metadata"]
 
 meta = _keyed("meta", _key("name", Text), _must("value", Text))
 

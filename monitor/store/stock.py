@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from sqlalchemy import Connection, delete, insert, select
 
+from monitor.groups import Stored
 from monitor.ledger import Ledger, Stock, SubjectKey
 from monitor.marks import Marks
 from monitor.store import bulk, schema
@@ -88,6 +89,28 @@ def count(
     return total
 
 
+def stored(
+    connection: Connection,
+    names: Names,
+    marks: Marks,
+    scopes: Ledger,
+    processor: str,
+    *,
+    at_once: int = _CHUNK,
+) -> Iterator[Stored]:
+    """Yield everybody whom *processor* stores, where it links nobody, in the order of hashes.
+
+    Everybody is read in chunks of *at_once*, as ``count`` does.
+    """
+    for chunk in _rows(connection, names.processor_ids[processor], at_once):
+        alone = {(processor, subject) for subject, _ in chunk}
+        ledger = _ledger_of(alone, chunk, scopes, marks, names, processor)
+        for subject, _ in chunk:
+            standing = ledger.standing.get((processor, subject))
+            if standing is not None:
+                yield subject, standing.operation, standing.research
+
+
 def _stock_of(
     individuals: set[SubjectKey],
     rows: Iterable[tuple[bytes, bytes]],
@@ -97,6 +120,18 @@ def _stock_of(
     processor: str,
 ) -> Stock:
     """Count *individuals*, all of whose subjects have their rows in *rows*, and nobody else."""
+    ledger = _ledger_of(individuals, rows, scopes, marks, names, processor)
+    return ledger.stock.get(processor, Stock())
+
+
+def _ledger_of(
+    individuals: set[SubjectKey],
+    rows: Iterable[tuple[bytes, bytes]],
+    scopes: Ledger,
+    marks: Marks,
+    names: Names,
+    processor: str,
+) -> Ledger:
     ledger = Ledger(marks.research, individuals.__contains__)
     ledger.place_scopes = scopes.place_scopes
     ledger.store_scopes = scopes.store_scopes
@@ -105,7 +140,7 @@ def _stock_of(
     for individual in individuals:
         ledger.touch(individual)  # now that every link is known
     ledger.settle()
-    return ledger.stock.get(processor, Stock())
+    return ledger
 
 
 def _rows(

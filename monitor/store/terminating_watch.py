@@ -18,7 +18,7 @@ from monitor.filings import CANCEL
 from monitor.ledger import Stock
 from monitor.marks import Marks
 from monitor.notices import Kind, Notice, Severity, key_of
-from monitor.store import book, owing, schema, stock
+from monitor.store import book, files, owing, schema, stock
 from monitor.store.engine import reading
 from monitor.store.locks import lock_processors
 from monitor.store.names import Names
@@ -28,6 +28,9 @@ _EVERY: Instant = 60_000_000
 _MOST_SYSTEMS = 20  # named in a notice
 REMIND_AFTER = 5
 """Working days between two reminders, by default."""
+
+# Asked in the transaction of every batch: made once, and of nobody's columns but one.
+_ENDED = select(schema.duties.c.processor_id).where(schema.duties.c.rule == CANCEL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +67,17 @@ def enrolled_since(
     known_at: Instant,
 ) -> None:
     """Page for the first of *fresh* facts that stores a face after an end of use."""
-    mine = [schema.duties.c.rule == CANCEL]
-    ends = newest(duty for _, duty in owing.read_duties(connection, names, mine))
-    if not ends:
+    ended = set(connection.scalars(_ENDED))
+    if not ended:
         return
-    for fact in fresh:
-        if isinstance(fact, Enrolled) and fact.place.processor in ends:
+    enrolments = [fact for fact in fresh if isinstance(fact, Enrolled)]
+    numbers = ended & {names.processor_ids[fact.place.processor] for fact in enrolments}
+    if not numbers:
+        return
+    mine = [schema.duties.c.rule == CANCEL, schema.duties.c.processor_id.in_(sorted(numbers))]
+    ends = newest(duty for _, duty in owing.read_duties(connection, names, mine))
+    for fact in enrolments:
+        if fact.place.processor in ends:
             duty = ends[fact.place.processor]
             if _is_within(duty, fact.at) and not marks.research(fact.place):
                 _page(connection, duty, fact.at, fact.place.system, known_at)
@@ -103,7 +111,10 @@ class Terminating:
         self._searched: set[tuple[str, str, Instant]] = set()
 
     def look(self, names: Names, calendar: Calendar, now: Instant) -> None:
-        """Remind where it is time, about once a minute."""
+        """Remind where it is time, about once a minute; of nothing while files are being applied.
+
+        Half of a file may tell the end of use, and only the other half that nobody is stored.
+        """
         if self._looked_at is not None and 0 <= now - self._looked_at < _EVERY:
             return
         self._looked_at = now
@@ -111,9 +122,10 @@ class Terminating:
             mine = [schema.duties.c.rule == CANCEL]
             ends = newest(duty for _, duty in owing.read_duties(connection, names, mine))
             stocks = stock.read(connection, names) if ends else {}
+            remind = bool(ends) and not files.any_in_work(connection)
             wanted = [
                 (duty, found)
-                for processor, duty in sorted(ends.items())
+                for processor, duty in sorted(ends.items() if remind else ())
                 if (found := self._due(duty, stocks.get(processor, Stock()), calendar, now))
             ]
             known = self._known_before(connection, names, ends.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, select
+from sqlalchemy import BindParameter, Connection, bindparam, select
 
 from monitor.facts import Instant
 from monitor.folding import Looked, Movement, Watch
@@ -15,6 +15,11 @@ from monitor.store import bulk, schema
 from monitor.store.names import Names
 
 _OFF = 0  # in place of the number of a rule that is not enabled
+
+# Every batch asks: made once, as making them costs more than they do.
+_ids: BindParameter[int] = bindparam("ids", expanding=True)
+_WATCHES = select(schema.watches).where(schema.watches.c.processor_id.in_(_ids))
+_REACHES = select(schema.reaches).where(schema.reaches.c.processor_id.in_(_ids))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +112,7 @@ class Watches:
 
     def _read(self, ids: list[int]) -> None:
         by_id = self._names.processor_by_id
-        watches, reaches = schema.watches, schema.reaches
-        for row in self._connection.execute(select(watches).where(watches.c.processor_id.in_(ids))):
+        for row in self._connection.execute(_WATCHES, {"ids": ids}):
             name = by_id[row.processor_id]
             self.watch[name] = Watch(
                 last_at=row.last_at, peak=row.peak, recount_due=row.recount_due
@@ -118,7 +122,7 @@ class Watches:
                 raising=row.since_raising,
                 passed=bool(row.since_passed),
             )
-        for row in self._connection.execute(select(reaches).where(reaches.c.processor_id.in_(ids))):
+        for row in self._connection.execute(_REACHES, {"ids": ids}):
             name = by_id[row.processor_id]
             self.reaches.setdefault(name, {})[row.rule] = Reach(
                 processor=name,

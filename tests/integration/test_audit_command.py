@@ -336,12 +336,9 @@ def test_the_tail_follows_what_is_added(tmp_path: Path) -> None:
     finally:
         following.stop(how=signal.SIGINT)
 
-    assert [json.loads(line)["seq"] for line in made.said().splitlines() if line[0] == "{"] == [
-        1,
-        2,
-        3,
-        4,
-    ]
+    told = [json.loads(line) for line in made.said().splitlines() if line.startswith("{")]
+
+    assert [one["seq"] for one in told] == [1, 2, 3, 4]
 
 
 def _until(done: object, seconds: float = 60.0) -> None:

@@ -14,6 +14,7 @@ from monitor.filings import StepKind
 from monitor.store import changes
 from monitor.store.changes import ChangeSaid, NotDecided, Verdict
 from monitor.store.engine import reading
+from monitor.store.files import File, Run
 from monitor.store.keeper import SqlKeeper
 from monitor.store.names import Names
 from tests.builders import ACME, ANN, BOB, CY, GATE_VIP, LAB, enrolled, subject_removed
@@ -55,6 +56,19 @@ def test_whoever_stores_faces_after_the_end_is_reminded_once_a_period_until_none
 
     assert now_status(engine, POLICY.rules).processors[0].stock.individuals == 0
     assert len(notices(engine, "faces_remain")) == 2
+
+
+def test_nobody_is_reminded_by_half_of_a_file(engine: Engine) -> None:
+    """The end may stand in one half, and in the other that all that was stored is gone."""
+    applying = keeper(engine, POLICY)
+    applying.begin_files(Run("r", "s", (File("f", "f.ndjson"),)))
+    tell(applying, *TWO, terminated(MARCH_2 + DAY))
+    keeper(engine, POLICY).tick(APRIL_1)
+    during = notices(engine, "faces_remain")
+    applying.finish(APRIL_1)
+
+    assert during == []
+    assert len(notices(engine, "faces_remain")) == 1
 
 
 def test_enrolments_after_the_end_page_once(engine: Engine) -> None:

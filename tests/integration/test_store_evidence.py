@@ -129,9 +129,9 @@ def as_worker(engine: Engine, role: str) -> Engine:
     """Return an engine of the role that the shipped grants are for, granted them by the owner."""
     statements = GRANTS.read_text().replace("facetally_worker", role)
     with engine.begin() as connection:
-        connection.execute(text(f"CREATE ROLE {role} LOGIN"))
+        connection.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD '{engine.url.password}'"))
         connection.exec_driver_sql(statements)
-    url = engine.url.set(username=role, password=None)
+    url = engine.url.set(username=role)
     return open_engine(url.render_as_string(hide_password=False))
 
 

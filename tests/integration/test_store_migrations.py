@@ -5,14 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Engine, inspect, select, text
+from sqlalchemy import Column, Connection, Engine, Table, func, inspect, select, text
+from sqlalchemy.exc import DBAPIError
 
+from monitor.duties import Status
+from monitor.filings import StepKind
 from monitor.store import migrations, schema
 from monitor.store.database import (
     WrongDatabase,
@@ -22,8 +26,21 @@ from monitor.store.database import (
     upgrade,
 )
 from monitor.store.engine import open_engine, reading
+from monitor.store.verifying import verify
 from tests.builders import ANN, enrolled
-from tests.integration.store_kit import batch, keeper, now_status, policy
+from tests.integration.feed import DAY, MARCH_2, TWO, confirmed
+from tests.integration.store_kit import (
+    MARKS,
+    NOW,
+    batch,
+    duties,
+    keeper,
+    notices,
+    now_status,
+    policy,
+    sqlite_engine,
+)
+from tests.integration.test_store_filings import LATER, say, terminated
 
 OF_0001 = {
     "positions": "('faces', 0, 'id', 7, 5, NULL, NULL, '[]')",
@@ -53,14 +70,14 @@ def test_upgrading_an_empty_database_makes_the_tables_of_the_schema(
     assert found == []
 
 
-def as_of_0001(engine: Engine) -> None:
-    """Make the tables as the first release did."""
+def migrate(engine: Engine, to: str) -> None:
+    """Make the tables as the release of that version did."""
     config = Config()
     scripts = Path(migrations.__file__).parent
     config.set_main_option("script_location", str(scripts))
     with engine.connect() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        command.upgrade(config, to)
         connection.commit()
 
 
@@ -107,7 +124,7 @@ def test_upgrading_a_used_database_keeps_its_rows_and_counts_silence_from_then(
     empty_database: Engine,
 ) -> None:
     began = time.time_ns() // 1000
-    as_of_0001(empty_database)
+    migrate(empty_database, "0001")
     with empty_database.begin() as connection:
         for table, columns in OF_0001.items():
             connection.execute(text(f"INSERT INTO {table} VALUES {columns}"))  # noqa: S608 - ours
@@ -121,6 +138,126 @@ def test_upgrading_a_used_database_keeps_its_rows_and_counts_silence_from_then(
     assert began <= position.read_at <= time.time_ns() // 1000
     assert (topic.partitions, topic.told_silent) == (3, None)
     assert (mark.reason, mark.since, mark.accepted_at) == ("gap.retention", 9, None)
+
+
+# What the release of 0003 did not know, and never wrote.
+NEWER = ("steps", "terminations", "changes", "calendars", "told_numbers", "told_events")
+NEWER_STILL = ("approaches", "days")
+
+
+@pytest.fixture
+def of_0003(empty_database: Engine, tmp_path: Path) -> Engine:
+    """A database as the release of 0003 left it: two duties are open, both are told.
+
+    The history is kept by the program of today elsewhere, and its rows are put into the tables
+    and columns that there were then.
+    """
+    migrate(empty_database, "0003")
+    with sqlite_engine(tmp_path, "today") as today:
+        confirmed(today, TWO).read(0, [ENDED])
+        copy(today, empty_database)
+    return empty_database
+
+
+ENDED = terminated(MARCH_2 + DAY)
+
+
+def copy(source: Engine, target: Engine) -> None:
+    """Put the rows of *source* into the tables and columns that *target* has."""
+    with reading(target) as connection:
+        seen = inspect(connection)
+        known = {
+            name: {c["name"] for c in seen.get_columns(name)} for name in seen.get_table_names()
+        }
+    with reading(source) as connection, target.begin() as writing:
+        for table in schema.metadata.sorted_tables:
+            columns = [c for c in table.columns if c.name in known.get(table.name, ())]
+            if not columns:
+                continue
+            found = [dict(row) for row in connection.execute(select(*columns)).mappings()]
+            if found:
+                writing.execute(table.insert(), found)
+            if "id" in table.columns and target.dialect.name == "postgresql":
+                _go_on_after(writing, table)
+
+
+def _go_on_after(connection: Connection, table: Table) -> None:
+    """Have PostgreSQL number new rows after those that were put in with their numbers."""
+    sequence = func.pg_get_serial_sequence(table.name, "id")
+    newest = select(func.coalesce(func.max(table.c.id), 1)).scalar_subquery()
+    connection.execute(select(func.setval(sequence, newest)).where(sequence.is_not(None)))
+
+
+def older_rows(engine: Engine) -> dict[str, list[tuple[Any, ...]]]:
+    """Return every row of the tables and columns that 0003 had."""
+    with reading(engine) as connection:
+        return {
+            table.name: sorted(map(tuple, connection.execute(select(*_of_0003(table)))), key=repr)
+            for table in schema.metadata.sorted_tables
+            if table.name not in {*NEWER, *NEWER_STILL}
+        }
+
+
+def _of_0003(table: Table) -> list[Column[Any]]:
+    added = {"reaches": "after", "watches": "since_passed", "duties": "due_at"}
+    return [one for one in table.columns if one.name != added.get(table.name)]
+
+
+def test_upgrading_a_used_0003_database_keeps_every_row_and_owes_the_same(of_0003: Engine) -> None:
+    before = older_rows(of_0003)
+    newest = upgrade(of_0003)
+    owed = [(one.rule, one.key, one.status(NOW).value) for one in duties(of_0003)]
+
+    assert newest >= "0006"
+    assert len(before["book"]) == 2
+    assert before["duties"] != before["notices"] != []
+    assert older_rows(of_0003) == before
+    assert sorted(owed) == [("frt.cancel", "1", "open"), ("frt.file", "1", "open")]
+    assert holds(of_0003)
+
+
+def test_the_filings_of_an_upgraded_0003_database_go_on_to_their_end(of_0003: Engine) -> None:
+    upgrade(of_0003)
+    for rule in ("frt.file", "frt.cancel"):
+        say(of_0003, StepKind.SUBMITTED, "2026-03-05", rule=rule)
+        say(of_0003, StepKind.COMPLETED, "2026-03-10", rule=rule)
+    owed = {one.rule: one.status(LATER) for one in duties(of_0003) if one.rule != "frt.review"}
+
+    assert owed == {"frt.file": Status.COMPLETED, "frt.cancel": Status.COMPLETED}
+    assert holds(of_0003)
+
+
+def test_a_replay_into_an_upgraded_0003_database_opens_nothing_twice(of_0003: Engine) -> None:
+    upgrade(of_0003)
+    before = older_rows(of_0003)
+    keeper(of_0003, policy(2)).keep([batch([*TWO, ENDED])])
+    keeper(of_0003, policy(2)).tick(NOW)
+    after = older_rows(of_0003)
+
+    for table in ("duties", "subjects", "stock", "reaches"):
+        assert after[table] == before[table], table
+    assert len(notices(of_0003, "duty_opened")) == 2
+    assert holds(of_0003)
+
+
+def test_the_evidence_of_an_upgraded_0003_database_can_no_longer_be_changed(
+    of_0003: Engine,
+) -> None:
+    upgrade(of_0003)
+    for statement in (
+        "DELETE FROM audit",
+        "UPDATE audit SET body = '{}'",
+        "DELETE FROM book",
+        "DELETE FROM duties",
+        "DELETE FROM notices",
+    ):
+        with pytest.raises(DBAPIError, match="it is evidence"), of_0003.begin() as connection:
+            connection.execute(text(statement))
+
+
+def holds(engine: Engine) -> bool:
+    with reading(engine) as connection:
+        return all(one.holds for one in verify(connection, MARKS))
 
 
 def test_a_migrated_database_passes_the_check(empty_database: Engine) -> None:

@@ -40,7 +40,16 @@ HELD = owed(
 
 
 def test_the_words_of_the_closed_lists_are_those_of_the_log() -> None:
-    assert [status.value for status in Status] == ["open", "overdue", "completed", "annulled"]
+    assert [status.value for status in Status] == [
+        "open",
+        "overdue",
+        "submitted",
+        "returned",
+        "completed",
+        "failed",
+        "terminated",
+        "annulled",
+    ]
     assert [decision.value for decision in Decision] == ["keep", "move", "ask"]
     assert [why.value for why in Why] == [
         "same_day",
@@ -48,6 +57,7 @@ def test_the_words_of_the_closed_lists_are_those_of_the_log() -> None:
         "later_day",
         "reach_vanished",
         "duty_closed",
+        "decided",
         "no_rule_then",
     ]
 

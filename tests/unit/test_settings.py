@@ -15,6 +15,7 @@ from deploy.reading import BadConfig
 from deploy.settings import Settings, load
 from monitor.approach import Levels
 from monitor.facts import Place
+from monitor.groups import Group
 from monitor.rules import SHIPPED
 from tests.conftest import REPOSITORY
 
@@ -49,6 +50,7 @@ def refusal(here: Path, text: str, **environ: str) -> str:
 
 TOPIC = '[[topics]]\nname = "t"\nsource = "cloudevents"\n'
 SYSTEM = '[[systems]]\nprocessor = "acme"\nsystem = "lab"\n'
+GROUP = '[[groups]]\nname = "city"\nmembers = ["acme", "beta"]\n'
 TABLE = (
     '[[sources.db.tables]]\ntable = "public.face"\nface = "id"\nsubject = "person"\n'
     'processor = "acme"\nsystem = "gate"\n'
@@ -101,6 +103,7 @@ def test_a_topic_is_silent_by_its_own_hours_or_by_those_of_the_root(here: Path) 
 TABLES = {
     "channels",
     "early_warnings",
+    "groups",
     "reject_limit",
     "rules",
     "sasl",
@@ -124,6 +127,8 @@ SCALARS: Mapping[str, tuple[str, str, Callable[[Settings], object]]] = {
     "max_batch_records": ("7", "8", lambda s: s.max_batch_records),
     "calendar_dir": ('"/a"', "/b", lambda s: str(s.calendar_dir)),
     "retention_years": ("4", "5", lambda s: s.retention_years),
+    "remind_working_days": ("7", "8", lambda s: s.remind_working_days),
+    "far_percent": ("7", "8.5", lambda s: s.far_percent),
 }
 
 
@@ -222,6 +227,15 @@ def test_a_gallery_that_is_marked_stays_in_the_namespace_of_its_system(here: Pat
     assert settings.marks.namespace("acme", "lab") == "shared/group"
     assert settings.marks.research(Place("acme", "lab", "g"))
     assert not settings.marks.research(Place("acme", "lab", ""))
+
+
+def test_a_group_has_its_members_and_who_files_for_them(here: Path) -> None:
+    other = '[[groups]]\nname = "land"\nmembers = ["acme", "beta", "cafe"]\nfiled_by = "holding"\n'
+
+    assert read(here, GROUP + other).groups == (
+        Group(name="city", members=("acme", "beta")),
+        Group(name="land", members=("acme", "beta", "cafe"), filed_by="holding"),
+    )
 
 
 def test_a_rule_is_changed_by_its_id_and_its_legacy_row_follows(here: Path) -> None:
@@ -333,6 +347,22 @@ REFUSED: Mapping[str, tuple[str, str]] = {
         "systems[0].namespace: belongs to a whole system",
     ),
     "a system without processor": ('[[systems]]\nsystem = "x"', "systems[0].processor: is missing"),
+    # groups
+    "a group without members": (
+        '[[groups]]\nname = "city"',
+        "groups[0].members: a group has at least two members, each of them once, such as",
+    ),
+    "a group of one": (
+        '[[groups]]\nname = "city"\nmembers = ["acme"]',
+        "groups[0].members: a group has at least two members",
+    ),
+    "a member twice": (
+        '[[groups]]\nname = "city"\nmembers = ["acme", "beta", "acme"]',
+        "groups[0].members: a group has at least two members, each of them once",
+    ),
+    "a group without a name": ('[[groups]]\nmembers = ["a", "b"]', "groups[0].name: is missing"),
+    "a group twice": (GROUP + GROUP, "groups[0].name: 'city' is there twice"),
+    "a misspelt key of a group": (f'{GROUP}filed = "acme"', "groups[0].filed: no such setting"),
     # rules
     "a rule without id": ("[[rules]]\nat_least = 5", "every [[rules]] table needs an id"),
     "a misspelt field of a rule": (
@@ -461,6 +491,7 @@ SECTIONS: Mapping[str, str] = {
     + DEBEZIUM.replace("sources.db", "sources.db2"),
     "[[sources.NAME.tables]]": DEBEZIUM + TABLE,
     "[[systems]]": SYSTEM,
+    "[[groups]]": GROUP,
     "[[rules]]": '[[rules]]\nid = "own.rule"\nat_least = 5\nperiod = 3\n',
     "[[channels]] of kind alertmanager": ALERTMANAGER,
     "[[channels]] of kind webhook": HOOK,

@@ -50,7 +50,12 @@ def test_status_has_the_keys_and_types_that_others_rely_on(filled: Home) -> None
     found = filled.json("status")
     acme = found["processors"][0]
 
-    assert keys_and_types(found) == {"processors": "list", "rejected": "dict", "ignored": "dict"}
+    assert keys_and_types(found) == {
+        "processors": "list",
+        "groups": "list",
+        "rejected": "dict",
+        "ignored": "dict",
+    }
     assert keys_and_types(acme) == {
         "processor": "str",
         "individuals": "int",
