@@ -3,8 +3,8 @@
 Registers (what is so now): ``subjects`` (one packed row per subject and processor), ``faces`` (the
 owner of each named slot), ``links``, ``removals``, ``stock``. Evidence (append-only): ``book``,
 ``audit``. What is owed: ``reaches``, ``duties``, ``notices``, ``deliveries``, ``channels``. The
-way in: ``positions``, ``topics``, ``ends``, ``feeds``, ``snapshots``, ``rejects``, ``ignored``,
-``unverified``, ``files``.
+way in: ``moments``, ``positions``, ``topics``, ``ends``, ``feeds``, ``snapshots``, ``rejects``,
+``ignored``, ``unverified``, ``files``.
 """
 
 from __future__ import annotations
@@ -188,6 +188,7 @@ reaches = _keyed(
     _may("trigger_at", BigInteger),  # null: not reached
     _may("individuals", BigInteger),
     _may("first_seen_at", BigInteger),
+    _may("first_seen_no", BigInteger),  # the moment
     _may("confirmed_at", BigInteger),
     _may("paged_at", BigInteger),  # as unconfirmed
 )
@@ -208,6 +209,7 @@ duties = _table(
     _must("proof", Text),
     _may("closed_at", BigInteger),
     _may("annulled", Text),  # the reason, if it was closed without anything being done
+    _may("asked", Text),  # which restatement waits for a person
     UniqueConstraint("processor_id", "rule", "key"),
 )
 notices = _table(
@@ -247,6 +249,7 @@ channels = _keyed(
 
 # -- the way in ------------------------------------------------------------------------------
 
+moments = _keyed("moments", _key("id", Integer), _must("number", BigInteger))  # ``moments.py``
 positions = _keyed(
     "positions",
     _key("topic", Text),
@@ -260,6 +263,7 @@ positions = _keyed(
     _may("read_at", BigInteger),  # the latest record was sent and read, or reading began
     _may("excused", BigInteger),  # just this committed offset of the group is explained
     _may("passed", BigInteger),  # read up to here before a gap in the same topic
+    _may("stopped_at", BigInteger),  # nothing is read of it since, until a person mends it
 )
 topics = _keyed(
     "topics",
@@ -267,12 +271,14 @@ topics = _keyed(
     _must("topic_id", Text),
     _must("partitions", Integer),
     _may("told_silent", BigInteger),  # `read_at` of the record whose silence was told
+    _may("gone_since", BigInteger),  # it was there, and is not
 )
 ends = _keyed(
     "ends",
     _key("topic", Text),
     _key("partition", Integer),
     _must("looked_at", BigInteger),  # reading is known to have been at the end then
+    _must("moment", BigInteger),  # that was the latest before the end was looked up
 )
 feeds = _keyed("feeds", _key("topic", Text), _key("processor_id", Integer))
 snapshots = _keyed(
@@ -282,7 +288,7 @@ snapshots = _keyed(
     _may("row_until", BigInteger),
     _may("incremental_until", BigInteger),
     _may("ended_at", BigInteger),
-    _may("ended_seen_at", BigInteger),  # our clock, when that was first known
+    _may("ended_seen_no", BigInteger),  # the moment at which that was first known
 )
 unverified = _keyed(
     "unverified",
@@ -291,6 +297,8 @@ unverified = _keyed(
     _key("topic", Text),
     _must("since", BigInteger),
     _may("accepted_at", BigInteger),  # when a person took it away
+    _may("marked_no", BigInteger),  # the moment at which it was last written, by no person
+    _may("last_at", BigInteger),  # when that was, by the clock of who saw it
 )
 files = _keyed(
     "files",  # that are being applied, or whose ``apply`` died

@@ -13,7 +13,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, inspect, select, text
 
-from monitor.store import migrations, schema
+from monitor.intake import EndSeen
+from monitor.store import migrations, schema, snapshots
 from monitor.store.database import (
     WrongDatabase,
     check_secret,
@@ -23,13 +24,33 @@ from monitor.store.database import (
 )
 from monitor.store.engine import open_engine, reading
 from tests.builders import ANN, enrolled
-from tests.integration.store_kit import batch, keeper, now_status, policy
+from tests.integration.store_kit import (
+    NOW,
+    batch,
+    duties,
+    keeper,
+    now_status,
+    one_topic,
+    policy,
+)
 
 OF_0001 = {
     "positions": "('faces', 0, 'id', 7, 5, NULL, NULL, '[]')",
     "topics": "('faces', 'id', 3)",
     "unverified": "(1, 'gap.retention', 'faces', 9)",
 }
+
+# A reach is pending, and the partition was at its end by a clock that is ahead.
+PENDING_AT_0003 = (
+    "INSERT INTO processors (id, name) VALUES (1, 'acme')",
+    "INSERT INTO watches VALUES (1, 1772438400000000, 2, false, NULL, 0)",
+    "INSERT INTO reaches VALUES (1, 'frt.file', 2, 1, 1772438400000000, 2, 9, NULL, NULL)",
+    "INSERT INTO topics VALUES ('faces', 'id', 1, NULL)",
+    "INSERT INTO positions VALUES ('faces', 0, 'id', 7, 5, NULL, NULL, '[]', 6, NULL, NULL)",
+    "INSERT INTO ends VALUES ('faces', 0, 1999999999000000)",
+    "INSERT INTO snapshots VALUES ('db', 'faces', 5, NULL, 6, 1999999999000000)",
+    "INSERT INTO unverified VALUES (1, 'gap.retention', 'faces', 9, NULL)",
+)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -53,14 +74,14 @@ def test_upgrading_an_empty_database_makes_the_tables_of_the_schema(
     assert found == []
 
 
-def as_of_0001(engine: Engine) -> None:
-    """Make the tables as the first release did."""
+def as_of(engine: Engine, version: str) -> None:
+    """Make the tables as they were at this version."""
     config = Config()
     scripts = Path(migrations.__file__).parent
     config.set_main_option("script_location", str(scripts))
     with engine.connect() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        command.upgrade(config, version)
         connection.commit()
 
 
@@ -107,7 +128,7 @@ def test_upgrading_a_used_database_keeps_its_rows_and_counts_silence_from_then(
     empty_database: Engine,
 ) -> None:
     began = time.time_ns() // 1000
-    as_of_0001(empty_database)
+    as_of(empty_database, "0001")
     with empty_database.begin() as connection:
         for table, columns in OF_0001.items():
             connection.execute(text(f"INSERT INTO {table} VALUES {columns}"))  # noqa: S608 - ours
@@ -121,6 +142,31 @@ def test_upgrading_a_used_database_keeps_its_rows_and_counts_silence_from_then(
     assert began <= position.read_at <= time.time_ns() // 1000
     assert (topic.partitions, topic.told_silent) == (3, None)
     assert (mark.reason, mark.since, mark.accepted_at) == ("gap.retention", 9, None)
+
+
+def test_upgrading_forgets_ends_of_before_and_confirms_what_waits_by_those_looked_up_since(
+    empty_database: Engine,
+) -> None:
+    """Nobody can tell whether they were looked up before the reach was seen."""
+    as_of(empty_database, "0003")
+    with empty_database.begin() as connection:
+        for statement in PENDING_AT_0003:
+            connection.execute(text(statement))
+    upgrade(empty_database)
+    keeper(empty_database, policy(2), one_topic).tick(NOW)
+    before = duties(empty_database)
+    monitor = keeper(empty_database, policy(2), one_topic)
+    monitor.ends([EndSeen("faces", 0, 7, NOW + 1, monitor.moment())])
+    monitor.tick(NOW + 2)
+    with reading(empty_database) as connection:
+        mark = connection.execute(select(schema.unverified)).one()
+        known = snapshots.read(connection)
+        snapshot = snapshots.ended(known, "faces")
+
+    assert before == []
+    assert [duty.rule for duty in duties(empty_database)] == ["frt.file"]
+    assert (mark.since, mark.marked_no) == (9, 1)
+    assert snapshot == (5, 1)
 
 
 def test_a_migrated_database_passes_the_check(empty_database: Engine) -> None:
