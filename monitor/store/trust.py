@@ -161,12 +161,13 @@ def mark_fed(connection: Connection, reason: Doubt, topic: str, since: Instant) 
     """Write that whoever *topic* feeds, now or later, is unverified."""
     feeds = schema.feeds.c
     fed = select(feeds.processor_id).where(feeds.topic == topic)
-    mark(connection, connection.scalars(fed), reason, topic, since)
+    mark(connection, connection.scalars(fed).all(), reason, topic, since)
 
 
 def mark_everybody(connection: Connection, reason: Doubt, topic: str, since: Instant) -> None:
     """Write that every processor that there is or will be is unverified."""
-    mark(connection, connection.scalars(select(schema.processors.c.id)), reason, topic, since)
+    everybody = connection.scalars(select(schema.processors.c.id)).all()
+    mark(connection, everybody, reason, topic, since)
 
 
 def mark(

@@ -109,12 +109,21 @@ def reader_of(monitor: SqlKeeper, broker: Broker, threads: Here) -> Reader:
 
 
 async def placed(reader: Reader, *, wanted: bool = True, of: Iterable[Partition] = (HERE,)) -> None:
-    """Have the reader place the partitions, trying again as often as it does."""
+    """Have the reader place the partitions, trying again as often as it does.
+
+    Raises what nobody catches, such as ``Killed``.
+    """
     if wanted:
         reader.assigned(of)
     forever = asyncio.ensure_future(reader.place_forever())
-    await until(lambda: reader.parts.keys() >= {*of})
+    await until(lambda: forever.done() or reader.parts.keys() >= {*of})
+    if forever.done():
+        forever.result()
     forever.cancel()
+
+
+class Killed(BaseException):
+    """Ends a process where it is raised: nobody catches it."""
 
 
 async def until(seen: Callable[[], bool]) -> None:
@@ -184,13 +193,13 @@ def test_a_worker_that_dies_at_any_statement_of_its_beginning_finds_it_all_again
         def fail(*_: object) -> None:
             done.append(None)
             if len(done) == statement:
-                raise KeyboardInterrupt  # nobody catches it: the process ends here
+                raise Killed
 
         event.listen(engine, "before_cursor_execute", fail)
         died = False
         try:
             asyncio.run(placed(reader_of(monitor, broker, Here())))
-        except KeyboardInterrupt:
+        except Killed:
             died = True
         event.remove(engine, "before_cursor_execute", fail)
         asyncio.run(placed(reader_of(monitor, broker, Here())))
