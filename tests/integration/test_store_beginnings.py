@@ -225,12 +225,13 @@ def test_a_database_that_went_back_under_a_running_worker_is_told(engine: Engine
     monitor.keep([batch([enrolled(ANN, 1)], move=(0, None, 100))])
     broker = Broker(Span("id", 0, 2000), Committed(0))
     reader = reader_of(monitor, broker, Here())
-    asyncio.run(placed(reader))
-    before = reasons(engine)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE positions SET next_offset = 80")
-    reader.lost([HERE])
-    asyncio.run(placed(reader, wanted=False))
+    with asyncio.Runner() as loop:  # one loop, as in a worker: the reader's events belong to it
+        loop.run(placed(reader))
+        before = reasons(engine)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE positions SET next_offset = 80")
+        reader.lost([HERE])
+        loop.run(placed(reader, wanted=False))
 
     assert before == {"acme": []}
     assert reasons(engine) == {"acme": ["database_restored"]}
