@@ -16,7 +16,7 @@ from typing import Final
 from alerts.channel import Channel, NotDelivered
 from alerts.metrics import Metrics, NoMetrics
 from monitor.facts import Instant
-from monitor.notices import Claim, Outbox
+from monitor.notices import LONGEST_PAUSE, Claim, Outbox
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +28,14 @@ _NO_METRICS: Final = NoMetrics()
 class Retry:
     """When to try again. *lease_us* must outlast one attempt, or a repeat is certain.
 
+    *longest_us* is no longer than ``LONGEST_PAUSE``: what waits longer is taken as due.
+
     *jitter* gives numbers of [0, 1), so that receivers that failed together are not tried
     together for ever.
     """
 
     lease_us: int = 120 * SECOND
-    longest_us: int = 3600 * SECOND
+    longest_us: int = LONGEST_PAUSE
     jitter: Callable[[], float] = random.random
 
     def after(self, attempts: int, error: NotDelivered) -> int:

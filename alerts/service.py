@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
@@ -24,6 +25,11 @@ Clock: TypeAlias = Callable[[], Instant]
 _LOOK_AFTER_S: Final = 15.0  # how often the outbox is repaired and its backlog measured
 _LONGEST_PAUSE_S: Final = 30.0
 _LAST_ATTEMPT_S: Final = 25.0  # what attempts under way may take in all, once told to stop
+
+
+def uptime() -> Instant:
+    """Return the microseconds since some moment, by a clock that nobody sets."""
+    return time.monotonic_ns() // 1000
 
 
 def run_alerts(
@@ -58,8 +64,16 @@ def run_alerts(
 class Sender:
     """What one channel's thread does, turn by turn."""
 
-    def __init__(self, outbox: Outbox, channel: Channel, retry: Retry, metrics: Metrics) -> None:
-        self._outbox = outbox
+    def __init__(
+        self,
+        outbox: Outbox,
+        channel: Channel,
+        retry: Retry,
+        metrics: Metrics,
+        uptime: Clock = uptime,
+    ) -> None:
+        """Pace what is shown by *uptime*: by a clock that is set back, duties would resolve."""
+        self._outbox, self._uptime = outbox, uptime
         self._channel = channel
         self._retry = retry
         self._metrics = metrics
@@ -83,11 +97,11 @@ class Sender:
 
     def show(self, now: Instant) -> bool:
         """Show the state of the duties, if this channel needs that and it is time."""
-        channel = self._channel
-        if not isinstance(channel, StateChannel) or now < self._show_at:
+        channel, up = self._channel, self._uptime()
+        if not isinstance(channel, StateChannel) or up < self._show_at:
             return False
         # After a failure sooner, so that one lost post does not let an alert end.
-        self._show_at = now + channel.every_us // 4
+        self._show_at = up + channel.every_us // 4
         duties = self._outbox.open_duties()
         closed = self._outbox.closed_duties_since(now - channel.closed_for_us)
         try:
@@ -96,7 +110,7 @@ class Sender:
             log.warning("%d open duties not shown on %s: %s", len(duties), channel.name, exc)
             self._metrics.shown(channel.name, ok=False)
             return False
-        self._show_at = now + channel.every_us
+        self._show_at = up + channel.every_us
         self._metrics.shown(channel.name, ok=True)
         return True
 

@@ -76,6 +76,10 @@ _TITLES = {
     Kind.LOG_WENT_BACK: Words(
         "A change log went backwards, its store is stopped", "变更日志倒退，该存储已停止处理"
     ),
+    Kind.CLOCK_BEHIND: Words(
+        "Our clock is behind the broker's, a partition waits",
+        "本机时钟落后于 Kafka 服务器，分区等待中",
+    ),
     Kind.TEST: Words("Test of this channel, nothing is owed", "通道测试，无任何义务"),
 }
 

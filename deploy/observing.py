@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry
@@ -76,9 +76,13 @@ class Counted:
         """Return the stored positions."""
         return self._keeper.positions(partitions)
 
-    def topics(self, seen: Sequence[TopicSeen]) -> None:
+    def topics(self, seen: Sequence[TopicSeen], gone: Iterable[str] = (), now: Instant = 0) -> None:
         """Note the configured topics."""
-        self._keeper.topics(seen)
+        self._keeper.topics(seen, gone, now)
+
+    def moment(self) -> int:
+        """Return the moment to be asked for before ends are looked up."""
+        return self._keeper.moment()
 
     def ends(self, seen: Sequence[EndSeen]) -> None:
         """Note that reading had got to these ends."""
@@ -98,6 +102,10 @@ class Counted:
     def written(self) -> Written:
         """Return how much has been written."""
         return self._keeper.written()
+
+    def lacking(self, told: Collection[Written]) -> Collection[Written]:
+        """Return those of *told* that the database does not hold."""
+        return self._keeper.lacking(told)
 
     def tick(self, now: Instant) -> None:
         """Do what is due."""

@@ -38,12 +38,14 @@ class Approach:
 
     *newest_at* is the newest instant of the facts that the number was made of when it was first
     seen at or over the level: when those who could still take it back have passed it, the level
-    is told. *passes* counts how often that was.
+    is told. *seen_no* is the moment of that first sight, which its keeper gives it: instants are
+    shown, moments compared. *passes* counts how often it was told.
     """
 
     percent: int
     passes: int = 0
     seen_at: Instant | None = None
+    seen_no: int | None = None
     newest_at: Instant | None = None
     told_at: Instant | None = None
 
@@ -72,7 +74,7 @@ def seen(
         return level if level.seen_at is not None else _over(level, newest_at, now)
     # What was never told was never more than a number in passing: nothing to wait for.
     if level.waiting or individuals < bound(max(0, level.percent - rearm), at_least):
-        return replace(level, seen_at=None, newest_at=None, told_at=None)
+        return replace(level, seen_at=None, seen_no=None, newest_at=None, told_at=None)
     return level
 
 

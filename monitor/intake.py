@@ -6,7 +6,7 @@ kept in one database transaction, together with its rejects and the next positio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -134,6 +134,7 @@ class Batch:
     signs: Sequence[SnapshotSign] = ()  # at most a few: folded per connector by the reader
     log: LogPoint | None = None  # the highest live log position in the batch, or before it
     went_back: bool = False  # its change log goes backwards: nothing of it was decoded
+    clock_behind: bool = False  # the broker's clock is ahead of ours: nothing of it was decoded
     records: int = 0
     sent_at: Instant | None = None  # the latest record by Kafka's clock, None: as read_at
 
@@ -157,12 +158,17 @@ class TopicSeen(NamedTuple):
 
 
 class EndSeen(NamedTuple):
-    """The end of a partition (next offset to be written), looked up at *looked_at* (our clock)."""
+    """The end of a partition (next offset to be written).
+
+    *moment* is what ``Keeper.moment`` said before the end was looked up: it tells what was seen
+    earlier. *looked_at*, by our clock, is shown.
+    """
 
     topic: str
     partition: int
     end: int
     looked_at: Instant
+    moment: int
 
 
 class GapReason(StrEnum):
@@ -205,11 +211,15 @@ class Ahead(NamedTuple):
 class Written(NamedTuple):
     """How much a database holds: the numbers of its newest audit entry and newest fact.
 
-    Neither ever goes down, so a database with less than it once had is an older copy.
+    Neither ever goes down, so a database with less than it once had is an older copy. *seal* is
+    how the hash of that entry begins, *known_at* when that fact was known: a copy that has grown
+    again holds others under these numbers. An empty *seal* is of an older version, and no proof.
     """
 
     audit: int
     book: int
+    seal: str = ""
+    known_at: Instant = 0
 
 
 class PositionMoved(Exception):
@@ -220,6 +230,13 @@ class LogWentBack(Exception):
     """A change log of one partition went backwards: stall it, a person must raise ``epoch``.
 
     Nothing was kept. See DESIGN section 3, "Change logs".
+    """
+
+
+class ClockBehind(Exception):
+    """The broker dates records so far ahead of our clock that one of the two is wrong.
+
+    Nothing was kept: a right fact would be rejected as one from the future. Try again.
     """
 
 
@@ -239,7 +256,7 @@ class Keeper(Protocol):
     def keep(self, batches: Sequence[Batch]) -> None:
         """Keep all of *batches* at once: facts, rejects, counters and positions.
 
-        Raises PositionMoved, LogWentBack or TooManyRejects.
+        Raises PositionMoved, LogWentBack, ClockBehind or TooManyRejects.
         """
 
     def positions(
@@ -247,8 +264,17 @@ class Keeper(Protocol):
     ) -> Mapping[tuple[str, int], StoredPosition]:
         """Return the stored position of each of *partitions* that has one."""
 
-    def topics(self, seen: Sequence[TopicSeen]) -> None:
-        """Note the configured topics, so that every partition of them is waited for."""
+    def topics(self, seen: Sequence[TopicSeen], gone: Iterable[str] = (), now: Instant = 0) -> None:
+        """Note the configured topics, so that every partition of them is waited for.
+
+        Those of *gone* are not there *now*: whom they feed is unverified until they are seen.
+        """
+
+    def moment(self) -> int:
+        """Return the moment to be asked for before ends are looked up; it never goes down.
+
+        An end counts for whatever had been seen before this was asked.
+        """
 
     def ends(self, seen: Sequence[EndSeen]) -> None:
         """Note that reading had got to these ends (call only when position >= end)."""
@@ -271,6 +297,9 @@ class Keeper(Protocol):
 
     def written(self) -> Written:
         """Return how much has been written into the database."""
+
+    def lacking(self, told: Collection[Written]) -> Collection[Written]:
+        """Return those of *told* whose newest entry or newest fact the database does not hold."""
 
     def tick(self, now: Instant) -> None:
         """Do what is due and not tied to a batch: recounts, confirmations, pending pages."""

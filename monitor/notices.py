@@ -27,6 +27,9 @@ Body: TypeAlias = Mapping[str, BodyValue]
 NEWS_OF_DUTIES: Instant = 60 * 24 * 3600 * 1_000_000
 """How far back a new channel is told of duties: longer than 30 working days ever last."""
 
+LONGEST_PAUSE: Instant = 3600 * 1_000_000
+"""No sender waits longer before it tries again."""
+
 # A key travels in headers and in signed text, where a full stop would end it.
 _KEY = re.compile(r"[A-Za-z0-9_:/-]{1,200}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -60,6 +63,7 @@ class Kind(StrEnum):
     NUMBER_ACCEPTED = "number_accepted"  # by a person, who compared it with the source
     PARTITION_STOPPED = "partition_stopped"  # too many rejects
     LOG_WENT_BACK = "log_went_back"
+    CLOCK_BEHIND = "clock_behind"  # the broker dates records ahead of our clock
     TEST = "test"
 
 
@@ -171,6 +175,8 @@ class Outbox(Protocol):
 
         Moves its ``not_before`` to *now* + *lease_us* and counts the attempt, guarded by the
         count, so that of two callers one gets it. Who dies with a claim loses it with time.
+        What waits for longer than ``LONGEST_PAUSE`` and a lease was put off by a clock that was
+        ahead, and is due now. Whose clock wrote the notice never matters.
         """
 
     def sent(self, claim: Claim, now: Instant, answer: str) -> None:

@@ -27,6 +27,7 @@ class Doubt(StrEnum):
     SNAPSHOT_RUNNING = "snapshot_running"
     SOURCE_INCOMPLETE = "source_incomplete"
     TOPIC_MISSING = "topic_missing"
+    PARTITION_STOPPED = "partition_stopped"
     FILE_UNFINISHED = "file_unfinished"
 
     @property
@@ -58,11 +59,11 @@ class Meaning:
 _COMPARE = (
     "compare the number with what the source itself says that it stores, correct the source or "
     "have it send again what is missing, then run: facetally accept --processor P --reason {} "
-    "--by NAME --because TEXT"
+    "--compared-at INSTANT --by NAME --because TEXT"
 )
 _COMPARE_ZH = (
     "与来源系统自身的存储数量核对，更正来源或由其重新发送缺失的记录，然后执行："
-    "facetally accept --processor P --reason {} --by NAME --because TEXT"
+    "facetally accept --processor P --reason {} --compared-at INSTANT --by NAME --because TEXT"
 )
 
 
@@ -123,12 +124,23 @@ MEANING: Mapping[Doubt, Meaning] = MappingProxyType(
             "由来源补发此前已存储的记录，然后在 [sources.NAME] 中设置 complete = true",
         ),
         Doubt.TOPIC_MISSING: Meaning(
-            "a topic that the settings name was never there when a worker looked",
-            "设置中的主题在工作进程查看时从未存在",
+            "a topic that the settings name is not there: it never was when a worker looked, or it "
+            "was deleted",
+            "设置中的主题不存在：工作进程查看时从未存在，或已被删除",
             "create the topic, or correct its name or take it out of [[topics]] and restart; it "
             "ends by itself when a worker has seen the topic",
             "创建该主题，或在 [[topics]] 中更正其名称或将其删除并重启；"
             "工作进程看到该主题后自动解除",
+        ),
+        Doubt.PARTITION_STOPPED: Meaning(
+            "nothing is read of a partition any more: too much of it was rejected, its change log "
+            "went backwards, or the broker's clock is ahead of ours",
+            "某个分区已停止读取：被拒绝的记录过多，其变更日志发生回退，或 Kafka 服务器时钟快于本机",
+            "see the page of the partition: mend the source, the mapping or [reject_limit], or "
+            "raise epoch, then restart the worker, or set the clock right; it ends by itself when "
+            "the partition is read on",
+            "查看该分区的告警：修复来源、映射或 [reject_limit]，或提高 epoch，然后重启工作进程，"
+            "或校正时钟；该分区恢复读取后自动解除",
         ),
         Doubt.FILE_UNFINISHED: Meaning(
             "a file is being applied, or its apply ended before the end of the file",

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from kafka import KafkaAdminClient, TopicPartition
-from kafka.admin import OffsetSpec
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import (
     CoordinatorNotAvailableError,
     GroupIdNotFoundError,
@@ -110,6 +110,17 @@ class Admin:
             return False
         self._call("wait_for_topics", [name])
         return True
+
+    def compacted(self, names: Iterable[str]) -> list[str]:
+        """Return those of *names* of which Kafka forgets records that a later one replaces."""
+        wanted = [ConfigResource(ConfigResourceType.TOPIC, name) for name in sorted(names)]
+        found = self._call("describe_configs", wanted, config_filter="all")
+        policies = {
+            name: settings.get("cleanup.policy", {}).get("value") or ""
+            for of_type in found.values()
+            for name, settings in of_type.items()
+        }
+        return [name for name, policy in sorted(policies.items()) if "compact" in policy]
 
     def spans(self, partitions: Iterable[Partition]) -> dict[Partition, Span]:
         """Return topic id, first offset and high watermark of those *partitions* that exist."""

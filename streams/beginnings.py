@@ -8,9 +8,9 @@ from functools import partial
 from typing import NamedTuple
 
 from monitor.facts import Instant
-from monitor.intake import Ahead, Batch, Gap, Keeper, Move, Written
+from monitor.intake import Ahead, Batch, Gap, Keeper, Move, StoredPosition, Written
 from streams.neighbours import Spans, Threads
-from streams.placing import Kept, Known, Place, aheads, place
+from streams.placing import Kept, Known, Place, Span, aheads, place
 from streams.transport import Partition
 
 log = logging.getLogger(__name__)
@@ -20,6 +20,7 @@ class Looked(NamedTuple):
     """What was looked up at *now* of partitions that are new to a worker."""
 
     places: Mapping[Partition, Place]
+    others: Mapping[Partition, Span]  # of topics that nobody has read before
     found: list[Ahead]
     committed: Mapping[Partition, int]
     written: Written
@@ -57,10 +58,39 @@ class Beginnings:
         known = Known(committed, dict(kept))
         stored = await self._threads.keeper(lambda: self._keeper.positions(wanted))
         written = await self._threads.keeper(self._keeper.written)
+        told = {at.written for at in committed.values() if at.written is not None}
+        lacking = await self._threads.keeper(lambda: self._keeper.lacking(told))
+        begun, others = await self._siblings(spans, stored)
         now = self._clock()
-        places = {tp: place(*tp, stored.get(tp), span, now) for tp, span in spans.items()}
-        found = aheads(spans, stored, written, known, now)
-        return Looked(places, found, {tp: at.offset for tp, at in committed.items()}, written, now)
+        places = {
+            tp: place(*tp, stored.get(tp), span, now, added=(tp[0], span.topic_id) in begun)
+            for tp, span in spans.items()
+        }
+        found = aheads(spans, stored, written, known, now, lacking)
+        offsets = {tp: at.offset for tp, at in committed.items()}
+        return Looked(places, others, found, offsets, written, now)
+
+    async def _siblings(
+        self, spans: Mapping[Partition, Span], stored: Mapping[Partition, StoredPosition]
+    ) -> tuple[set[tuple[str, str]], dict[Partition, Span]]:
+        """Return which topics (by id) of new partitions are read, and the rest of the others.
+
+        Of a topic that nobody has read, all partitions begin together, whoever will read them:
+        so a partition without a position that comes later is one that was added.
+        """
+        new = {topic for topic, _ in spans.keys() - stored.keys()}
+        if not new:
+            return set(), {}
+        seen = await self._threads.admin(lambda: self._admin.topics(new))
+        every = {(one.topic, number) for one in seen for number in range(one.partitions)}
+        kept = await self._threads.keeper(lambda: self._keeper.positions(every))
+        begun = {(topic, at.topic_id) for (topic, _), at in kept.items()}
+        current = {(one.topic, one.topic_id) for one in seen}
+        unread = {topic for topic, _ in current - begun}
+        others = {tp for tp in every - kept.keys() - spans.keys() if tp[0] in unread}
+        if not others:
+            return begun, {}
+        return begun, await self._threads.admin(lambda: self._admin.spans(others))
 
     async def keep(self, looked: Looked) -> None:
         """Have kept, at once, new positions, gaps, and that the database is an older one.
@@ -92,14 +122,20 @@ class Beginnings:
 
     def _begun(self, looked: Looked) -> list[Batch]:
         """Return batches that keep where reading begins, so that no later gap goes unnoticed."""
+        begun = {
+            # What retention took of an added partition lies behind its first offset of all.
+            tp: (at.topic_id, at.offset if at.gap is None else at.gap.expected)
+            for tp, at in looked.places.items()
+            if at.expected is None
+        }
+        begun |= {tp: (span.topic_id, span.start) for tp, span in looked.others.items()}
         return [
             Batch(
                 source=self._sources[tp[0]],
                 topic=tp[0],
                 facts=(),
                 read_at=looked.now,
-                move=Move(*tp, at.topic_id, None, at.offset),
+                move=Move(*tp, topic_id, None, offset),
             )
-            for tp, at in sorted(looked.places.items())
-            if at.expected is None
+            for tp, (topic_id, offset) in sorted(begun.items())
         ]

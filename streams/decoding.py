@@ -25,6 +25,19 @@ WENT_BACK_AFTER: Instant = 60_000_000
 """A log position below an earlier one is a replaced log if its clock is this much later."""
 
 
+UNDECIDED: Instant = 24 * 3600 * 1_000_000
+"""A broker that is further ahead of our clock is wrong: nobody waits for that day to come."""
+
+
+def clock_behind(dated_at: Instant | None, read_at: Instant, tolerance: Instant) -> bool:
+    """Tell whether the broker, which dated records, is ahead of our clock, and may be right.
+
+    Our clock would then reject right facts as from the future. *dated_at* is None where producers
+    date records: their clocks prove nothing.
+    """
+    return dated_at is not None and tolerance < dated_at - read_at < UNDECIDED
+
+
 def decode_records(
     records: Sequence[Record],
     adapter: Adapter,

@@ -41,10 +41,10 @@ _Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class FileDamaged(Exception):
-    """A packed file cannot be unpacked to its end: which one, and how many packed bytes were good.
+    """A file is not whole: which one, and how many of its bytes were good or were there.
 
-    *position* is exact where the file breaks off; where it is corrupt, the damage was noticed
-    within the next kilobyte.
+    *position* is exact where the file breaks off; where a packed one is corrupt, the damage was
+    noticed within the next kilobyte.
     """
 
     def __init__(self, path: Path, position: int, what: str) -> None:
@@ -95,17 +95,22 @@ def read_records(
     with the number of bytes that were read since it was called last; they add up to
     ``total_size``.
 
-    Raises FileDamaged where a packed file (``.zst``, ``.gz``) breaks off or is corrupt, after all
-    whole lines before it, and OSError where a file cannot be read.
+    Raises FileDamaged where a packed file (``.zst``, ``.gz``) breaks off or is corrupt, and where
+    any file ends in the middle of a line (without a line end, and what is there is no record),
+    after all whole lines before it; OSError where a file cannot be read. Of a plain file that was
+    cut off just behind a line nobody can tell.
     """
     timestamp = UNKNOWN if recorded_until is None else recorded_until // 1000
     for path in paths:
         reader = _Reader(topic_of(path), timestamp)
-        for number, line in enumerate(_lines(_chunks(path, consumed))):
+        for number, (line, ended) in enumerate(_lines(_chunks(path, consumed))):
             if number == 0 and line is not None:
                 line = line.removeprefix(_BOM)  # noqa: PLW2901 - the same line, for all that follows
             if line is None or line.strip():
-                yield reader.line(number, line)
+                said = reader.line(number, line)
+                if not ended and isinstance(said, Reject):
+                    raise FileDamaged(path, path.stat().st_size, "ends in the middle of a line")
+                yield said
 
 
 class _Reader:
@@ -177,8 +182,11 @@ def topic_of(path: Path) -> str:
     return "".join(char if char.isprintable() else "?" for char in path.name)
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes | None]:
-    """Yield the lines in *chunks* without their ends; None for one that is over-long."""
+def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes | None, bool]]:
+    """Yield the lines in *chunks* without their ends, None for one that is over-long.
+
+    With each, whether it had an end: the last one may lack it.
+    """
     parts: list[bytes] = []
     length = 0
     for chunk in chunks:
@@ -186,7 +194,7 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[bytes | None]:
         for piece in ended:
             length += len(piece)
             parts.append(piece)
-            yield b"".join(parts) if length <= LONGEST_LINE else None
+            yield (b"".join(parts) if length <= LONGEST_LINE else None), True
             parts.clear()
             length = 0
         length += len(rest)
@@ -195,7 +203,7 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[bytes | None]:
         else:
             parts.clear()  # only its length is remembered
     if length:
-        yield b"".join(parts) if length <= LONGEST_LINE else None
+        yield (b"".join(parts) if length <= LONGEST_LINE else None), False
 
 
 def _chunks(path: Path, consumed: Callable[[int], object]) -> Iterator[bytes]:

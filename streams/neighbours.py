@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 
+from monitor.intake import TopicSeen
 from streams.placing import Committed, Span
 from streams.transport import Partition
 
@@ -39,6 +40,9 @@ class Spans(Protocol):
 
     def spans(self, partitions: Iterable[Partition]) -> dict[Partition, Span]:
         """Return topic id, first offset and high watermark of those that exist."""
+
+    def topics(self, names: Iterable[str]) -> list[TopicSeen]:
+        """Describe those of *names* that exist."""
 
     def committed(self, group: str) -> Mapping[Partition, Committed]:
         """Return what *group* has committed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple, TypeAlias
 
 from monitor.facts import Instant
@@ -34,28 +34,38 @@ class Place(NamedTuple):
 
 
 def place(
-    topic: str, partition: int, stored: StoredPosition | None, span: Span, now: Instant
+    topic: str,
+    partition: int,
+    stored: StoredPosition | None,
+    span: Span,
+    now: Instant,
+    *,
+    added: bool = False,
 ) -> Place:
     """Return where to read *partition* from, with the gap that this means, if it means one.
 
     After a gap, reading goes on at the log's start: facts may come twice, but never not at all.
-    The caller must have the gap kept before it reads.
+    The caller must have the gap kept before it reads. *added* says that the partition came after
+    reading of its topic had begun: nobody has read what retention took of it.
     """
     if stored is None:
-        return Place(span.topic_id, None, span.start)
-    reason = _lost(stored, span)
+        reason = GapReason.RETENTION if added and span.start > 0 else None
+    else:
+        reason = _lost(stored, span)
     if reason is None:
+        if stored is None:
+            return Place(span.topic_id, None, span.start)
         return Place(span.topic_id, stored.next_offset, stored.next_offset, log=stored.log)
     gap = Gap(
         topic=topic,
         partition=partition,
         topic_id=span.topic_id,
         reason=reason,
-        expected=stored.next_offset,
+        expected=stored.next_offset if stored is not None else 0,
         resume=span.start,
         seen_at=now,
     )
-    return Place(span.topic_id, span.start, span.start, gap)
+    return Place(span.topic_id, None if stored is None else span.start, span.start, gap)
 
 
 class Committed(NamedTuple):
@@ -85,18 +95,26 @@ class Known(NamedTuple):
     kept: Mapping[Partition, Kept]
 
 
-_METADATA = re.compile(r"facetally audit=(\d+) book=(\d+)", re.ASCII)
+_METADATA = re.compile(
+    r"facetally audit=(\d+) book=(\d+)(?: seal=([0-9a-f]{16,64}) known=(\d+))?", re.ASCII
+)
 
 
 def to_metadata(written: Written) -> str:
     """Return the text that goes with committed offsets."""
-    return f"facetally audit={written.audit} book={written.book}"
+    counts = f"facetally audit={written.audit} book={written.book}"
+    return f"{counts} seal={written.seal} known={written.known_at}" if written.seal else counts
 
 
 def from_metadata(text: str | None) -> Written | None:
-    """Return what ``to_metadata`` was given, None if the text is not ours."""
+    """Return what ``to_metadata`` was given, None if the text is not ours.
+
+    Older versions wrote counts alone.
+    """
     told = _METADATA.fullmatch(text or "")
-    return Written(int(told[1]), int(told[2])) if told else None
+    if told is None:
+        return None
+    return Written(int(told[1]), int(told[2]), told[3] or "", int(told[4] or 0))
 
 
 def aheads(
@@ -105,9 +123,11 @@ def aheads(
     written: Written,
     known: Known,
     now: Instant,
+    lacking: Collection[Written] = (),
 ) -> list[Ahead]:
     """Return the partitions of *spans* of which more is known than is *stored* and *written*.
 
+    *lacking* is what the group was told of and the database does not hold, however much it holds.
     The offsets of another topic of the same name say nothing, and neither does the one that was
     explained before (``StoredPosition.excused``), nor our own from before a gap.
     """
@@ -118,7 +138,7 @@ def aheads(
         reached = _reached(at, span, said.offset, known.kept.get(tp))
         told = said.written or written
         entries, facts = max(0, told.audit - written.audit), max(0, told.book - written.book)
-        if reached > position or entries or facts:
+        if reached > position or entries or facts or told in lacking:
             found.append(Ahead(*tp, position, max(reached, position), now, entries, facts))
     return found
 

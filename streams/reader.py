@@ -23,6 +23,7 @@ from itertools import chain, count, repeat
 from monitor.facts import Instant
 from monitor.intake import (
     Batch,
+    ClockBehind,
     Keeper,
     LogPoint,
     LogWentBack,
@@ -30,8 +31,9 @@ from monitor.intake import (
     PositionMoved,
     TooManyRejects,
 )
+from streams.adapters.checks import TOLERANCE_US
 from streams.beginnings import Beginnings, Looked
-from streams.decoding import decode_records
+from streams.decoding import clock_behind, decode_records
 from streams.neighbours import Consumer, Spans, Threads
 from streams.placing import Kept, Place, to_metadata
 from streams.records import Adapter, Record
@@ -95,9 +97,11 @@ class Reader:
         max_records: int,
         retry_held: float,
         on_placed: Callable[[], None],
+        tolerance: Instant = TOLERANCE_US,
     ) -> None:
         names = {topic: source.name for topic, source in sources.items()}
         self.parts: dict[Partition, Part] = {}
+        self.stopped: dict[Partition, int] = {}  # of ours, and where: until one is read on
         self._keeper = keeper
         self._beginnings = Beginnings(keeper, admin, group, threads, names, clock)
         self._threads = threads
@@ -106,6 +110,7 @@ class Reader:
         self._max_records = max_records
         self._retry_held = retry_held
         self._on_placed = on_placed
+        self._tolerance = tolerance
         self._epochs = count(1)
         self._assignment = 0
         self._unplaced: set[Partition] = set()
@@ -136,6 +141,7 @@ class Reader:
         self._assignment += 1
         self._unplaced.clear()
         self.parts.clear()
+        self.stopped.clear()
         self._drop_void()
 
     def lost(self, partitions: Iterable[Partition]) -> None:
@@ -284,6 +290,16 @@ class Reader:
         ]
         end, read_at = fetches[-1].end, fetches[-1].read_at
         move = Move(topic, partition, part.topic_id, part.expected, end)
+        if any(clock_behind(one.dated_at, one.read_at, self._tolerance) for one in fetches):
+            batch = Batch(
+                source=source.name,
+                topic=topic,
+                facts=(),
+                read_at=read_at,
+                move=move,
+                clock_behind=True,
+            )
+            return Work(tp, part.epoch, batch, end)  # for the keeper to refuse, who pages
         try:
             batch = decode_records(
                 records, source.adapter, source.name, read_at, move, known=part.log
@@ -321,7 +337,7 @@ class Reader:
             self._observer.position_moved([item.partition for item in work])
             self.lost(item.partition for item in work)
             await asyncio.sleep(PAUSES[0])
-        except (LogWentBack, TooManyRejects) as exc:
+        except (ClockBehind, LogWentBack, TooManyRejects) as exc:
             await self._keep_one_by_one(work, exc)
         except Exception as exc:  # noqa: BLE001 - a process loop: stall, never skip
             self._observer.retrying("keeping", exc)
@@ -336,6 +352,7 @@ class Reader:
             part = self.parts.get(item.partition)
             if part is not None and part.epoch == item.epoch:
                 part.at = part.expected = item.end
+                self.stopped.pop(item.partition, None)
                 self._kept_to[item.partition] = Kept(part.topic_id, item.end)
                 part.log = item.batch.log or part.log
 
@@ -348,13 +365,16 @@ class Reader:
             await self._keep([item])
 
     async def _hold(self, tp: Partition, exc: Exception) -> None:
-        """Stop a partition that the keeper refuses, and try it again much later."""
+        """Stop a partition that the keeper refuses, and try it again later."""
         self._observer.held(tp, exc)
-        if self.parts.pop(tp, None) is None:
+        part = self.parts.pop(tp, None)
+        if part is None:
             return
+        self.stopped[tp] = part.at
         self._drop_void()
         loop = asyncio.get_running_loop()
-        loop.call_later(self._retry_held, self._release, tp, self._assignment)
+        pause = min(self._retry_held, PAUSE) if isinstance(exc, ClockBehind) else self._retry_held
+        loop.call_later(pause, self._release, tp, self._assignment)
         await self.consumer.unplace([tp])
 
     def _release(self, tp: Partition, assignment: int) -> None:

@@ -33,7 +33,7 @@ class Observer(Protocol):
         """Another worker had kept these already; they are read again from where it got to."""
 
     def lag(self, records: Mapping[Partition, int]) -> None:
-        """Tell how many offsets each owned partition is behind its end."""
+        """Tell how many offsets each owned partition, stopped ones too, is behind its end."""
 
 
 class Logged:

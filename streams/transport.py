@@ -43,6 +43,7 @@ T = TypeVar("T")
 
 FETCH_WAIT_MS = 100  # a partition not in the fetch that is under way waits this long for the next
 POLL_SECONDS = 0.2
+_LOG_APPEND_TIME = 1
 
 
 class KafkaRecord(Protocol):
@@ -50,6 +51,7 @@ class KafkaRecord(Protocol):
 
     offset: int
     timestamp: int
+    timestamp_type: int | None
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
@@ -61,7 +63,8 @@ class KafkaRecord(Protocol):
 class Fetched:
     """What one fetch brought from one partition: its offsets *start* up to *end*.
 
-    *epoch* is the seek that it follows; a fetch of an older epoch must not be kept.
+    *epoch* is the seek that it follows; a fetch of an older epoch must not be kept. *dated_at* is
+    the broker's clock, where that dates records: the latest of these, microseconds UTC.
     """
 
     partition: Partition
@@ -70,6 +73,7 @@ class Fetched:
     end: int
     records: Sequence[KafkaRecord]
     read_at: Instant
+    dated_at: Instant | None = None
 
     @property
     def size(self) -> int:
@@ -258,11 +262,18 @@ class _Thread(driver.AIOKafkaConsumerThread):
                 continue
             if state.position != cursor.offset:
                 records = brought.get(tp, ())
-                fetches.append(
-                    Fetched(partition, cursor.epoch, cursor.offset, state.position, records, now)
-                )
+                where = (cursor.offset, state.position)
+                dated_at = _dated_at(records)
+                fetches.append(Fetched(partition, cursor.epoch, *where, records, now, dated_at))
                 cursor.offset = state.position
         return fetches
+
+
+def _dated_at(records: Sequence[KafkaRecord]) -> Instant | None:
+    """Return the latest time of *records* by the broker's clock, None where it dates none."""
+    by_broker = (one.timestamp for one in records if one.timestamp_type == _LOG_APPEND_TIME)
+    latest = max(by_broker, default=None)
+    return None if latest is None else latest * 1_000
 
 
 class Consumer(driver.Consumer):

@@ -67,7 +67,7 @@ class Watch:
         self._threads = threads
         self._reader = reader
         self._reading = {topic.topic for topic in topics}
-        self._told: list[TopicSeen] = []
+        self._told: tuple[list[TopicSeen], list[str]] = ([], [])
         self._written = Written(0, 0)
         self._published: tuple[dict[Partition, int], Written] | None = None
         self._stuck: dict[Partition, tuple[int, int]] = {}
@@ -95,7 +95,8 @@ class Watch:
                 return
             written = await self._threads.keeper(self._keeper.written)
             before, self._written = self._written, written
-            if written.audit < before.audit or written.book < before.book:
+            lacking = await self._threads.keeper(lambda: self._keeper.lacking([before]))
+            if written.audit < before.audit or written.book < before.book or lacking:
                 self._lost(at)
             elif (at, written) != self._published:
                 await publish(at, to_metadata(written))
@@ -128,9 +129,11 @@ class Watch:
             for tp, part in self._reader.parts.items()
             if ids.get(tp[0], part.topic_id) != part.topic_id
         )
-        if seen and seen != self._told:
-            await self._threads.keeper(lambda: self._keeper.topics(seen))
-            self._told = seen
+        gone = [topic for topic in self._pace.topics if topic not in ids]
+        if (seen, gone) != self._told:
+            now = self._pace.clock()
+            await self._threads.keeper(lambda: self._keeper.topics(seen, gone, now))
+            self._told = (seen, gone)
 
     async def _look_at_ends(self) -> None:
         """Tell the keeper which partitions were read to their end after this look began.
@@ -145,12 +148,14 @@ class Watch:
         """
         reader = self._reader
         before = dict(reader.parts)
-        if not before:
+        stopped = {tp: at for tp, at in reader.stopped.items() if tp not in before}
+        if not before and not stopped:
             self._pace.observer.lag({})  # what was owned before is nobody's lag of ours
             return
-        looked_at = self._pace.clock()  # before asking: what is written later is after this end
+        # Before asking for ends: what is seen at a later moment may have been written after them.
+        moment, looked_at = await self._threads.keeper(self._keeper.moment), self._pace.clock()
         began = {tp: part.at for tp, part in before.items()}
-        ends = await self._threads.admin(lambda: self._admin.ends(began))
+        ends = await self._threads.admin(lambda: self._admin.ends(began | stopped))
         idle = reader.idle()
         ids = await self._look_at_topics()
         ours = {
@@ -159,13 +164,15 @@ class Watch:
             if before.get(tp) is part and ids.get(tp[0]) == part.topic_id
         }
         at_end = [
-            EndSeen(*tp, end, looked_at)
+            EndSeen(*tp, end, looked_at, moment)
             for tp, end in ends.items()
             if tp in ours and began[tp] <= end <= idle.get(tp, -1)
         ]
         if at_end:
             await self._threads.keeper(lambda: self._keeper.ends(at_end))
-        self._pace.observer.lag({tp: max(0, ends[tp] - ours[tp].at) for tp in ends if tp in ours})
+        behind = {tp: at for tp, at in stopped.items() if tp in reader.stopped}
+        behind |= {tp: part.at for tp, part in ours.items()}
+        self._pace.observer.lag({tp: max(0, ends[tp] - behind[tp]) for tp in ends if tp in behind})
         await self._unstick({tp: at for tp, at in idle.items() if tp in ours}, ends)
 
     async def _look_at_topics(self) -> dict[str, str]:

@@ -17,11 +17,13 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, repeat
 from typing import Self, TypeVar
 
 from monitor.facts import Instant
 from monitor.intake import Keeper, TopicSeen
+from streams.adapters.checks import TOLERANCE_US
 from streams.admin import Admin
 from streams.app import App, build, quiet_libraries
 from streams.connection import Connection, Sasl, Tls
@@ -50,8 +52,9 @@ class WorkerSettings:
     *instance_id* makes the worker a static member of *group*: after a kill it gets its partitions
     back at once instead of after *session_timeout*; it must be its own for each worker.
     *start_patience* bounds how long the first contact with Kafka may take. *retry_held* is when a
-    partition that the keeper refused is tried again. *max_batch_records* bounds a transaction,
-    and what waits in memory for the next one.
+    partition that the keeper refused is tried again. A broker that dates records by more than
+    *tolerance* (microseconds) ahead of *clock* is waited for. *max_batch_records* bounds a
+    transaction, and what waits in memory for the next one.
     """
 
     bootstrap_servers: str
@@ -68,6 +71,7 @@ class WorkerSettings:
     look_every: float = 0.5
     look_at_topics_every: float = 5.0
     publish_offsets_every: float = 5.0
+    tolerance: Instant = TOLERANCE_US
     clock: Callable[[], Instant] = _now
     observer: Observer = field(default_factory=Logged)
 
@@ -188,6 +192,9 @@ class _Worker:
         while not self._stopping.is_set():
             try:
                 seen = await self._threads.admin(self._look_at_topics)
+                if not seen:  # nobody will read, and nobody else will say so
+                    gone, now = list(self._settings.topics), self._settings.clock()
+                    await self._threads.keeper(partial(self._keeper.topics, [], gone, now))
             except Exception as exc:  # noqa: BLE001 - a process loop: stall, never skip
                 self._settings.observer.retrying("looking at topics", exc)
                 await self._sleep(1.0)
@@ -197,9 +204,24 @@ class _Worker:
                 said = time.monotonic()
                 log.warning("waiting for topics that do not exist: %s", ", ".join(sorted(missing)))
             if seen:
+                await self._tell_compacted(seen)
                 return seen
             await self._sleep(1.0)
         return []
+
+    async def _tell_compacted(self, seen: Sequence[TopicSeen]) -> None:
+        """Warn of topics that lose records without a gap; if we may not ask, that is no error."""
+        names = [topic.topic for topic in seen]
+        try:
+            compacted = await self._threads.admin(lambda: self._admin.compacted(names))
+        except Exception as exc:  # noqa: BLE001 - reading goes on without this
+            log.debug("cleanup.policy is not known: %s", type(exc).__name__)
+            return
+        if compacted:
+            log.warning(
+                "compacted topics lose facts without a gap, set cleanup.policy=delete: %s",
+                ", ".join(compacted),
+            )
 
     def _look_at_topics(self) -> list[TopicSeen]:
         seen = self._admin.topics(self._settings.topics)
@@ -258,6 +280,7 @@ class _Worker:
             max_records=settings.max_batch_records,
             retry_held=settings.retry_held,
             on_placed=self._placed,
+            tolerance=settings.tolerance,
         )
 
     def _placed(self) -> None:

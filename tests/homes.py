@@ -54,7 +54,8 @@ class Home:
 
     def write(self, name: str, lines: Sequence[bytes | str]) -> Path:
         file = self.path / name
-        file.write_bytes(b"\n".join(x.encode() if isinstance(x, str) else x for x in lines))
+        raw = (line.encode() if isinstance(line, str) else line for line in lines)
+        file.write_bytes(b"".join(line + b"\n" for line in raw))
         return file
 
     def run(

@@ -6,7 +6,7 @@ Positions move in the transaction of the facts, guarded by their old value, as i
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -37,7 +37,9 @@ CREATE TABLE IF NOT EXISTS positions (
 );
 CREATE TABLE IF NOT EXISTS rejects (topic TEXT, partition INTEGER, offset INTEGER, reason TEXT);
 CREATE TABLE IF NOT EXISTS gaps (topic TEXT, partition INTEGER, reason TEXT, resume INTEGER);
-CREATE TABLE IF NOT EXISTS ends (topic TEXT, partition INTEGER, at INTEGER, looked_at INTEGER);
+CREATE TABLE IF NOT EXISTS ends (
+    topic TEXT, partition INTEGER, at INTEGER, looked_at INTEGER, moment INTEGER
+);
 CREATE TABLE IF NOT EXISTS topics (topic TEXT, partitions INTEGER);
 CREATE TABLE IF NOT EXISTS restored (
     topic TEXT, partition INTEGER, stored INTEGER, committed INTEGER, seen_at INTEGER
@@ -87,15 +89,23 @@ class SqliteKeeper:
         stored = {(row[0], row[1]): StoredPosition(row[2], row[3], None) for row in rows}
         return {tp: stored[tp] for tp in partitions if tp in stored}
 
-    def topics(self, seen: Sequence[TopicSeen]) -> None:
+    def topics(
+        self,
+        seen: Sequence[TopicSeen],
+        gone: Iterable[str] = (),  # noqa: ARG002 - as the protocol
+        now: Instant = 0,  # noqa: ARG002
+    ) -> None:
         with self._transaction():
             self._db.execute("DELETE FROM topics")
             rows = [(topic.topic, topic.partitions) for topic in seen]
             self._db.executemany("INSERT INTO topics VALUES (?, ?)", rows)
 
+    def moment(self) -> int:
+        return self.count()  # it never goes down, and grows with what was seen
+
     def ends(self, seen: Sequence[EndSeen]) -> None:
         with self._transaction():
-            self._db.executemany("INSERT INTO ends VALUES (?, ?, ?, ?)", seen)
+            self._db.executemany("INSERT INTO ends VALUES (?, ?, ?, ?, ?)", seen)
 
     def placed(
         self,
@@ -125,6 +135,9 @@ class SqliteKeeper:
 
     def written(self) -> Written:
         return Written(0, self._db.execute("SELECT count(*) FROM applied").fetchone()[0])
+
+    def lacking(self, told: Collection[Written]) -> Collection[Written]:
+        return [one for one in told if one.seal]  # there is no audit log here
 
     def tick(self, now: Instant) -> None:
         """Nothing is due here."""

@@ -14,6 +14,7 @@ import pytest
 
 from monitor.facts import Instant
 from monitor.notices import (
+    LONGEST_PAUSE,
     NEWS_OF_DUTIES,
     Claim,
     Delivery,
@@ -29,6 +30,7 @@ from monitor.notices import (
 NOW: Instant = 1_790_000_000_000_000
 SECOND = 1_000_000
 LEASE = 60 * SECOND
+DAY = 24 * 3600 * SECOND
 
 
 class Desk(Outbox, Protocol):
@@ -106,6 +108,39 @@ class OutboxContract:
         desk.put(notice("early", at=NOW - 2))
 
         assert claimed(desk, "log") == [key_of(Kind.GAP, "early"), key_of(Kind.GAP, "late")]
+
+    def test_a_notice_written_by_a_clock_that_is_ahead_is_due_at_once(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("ahead", at=NOW + DAY))
+        desk.put(notice("right", at=NOW - 1))
+
+        assert claimed(desk, "log") == [key_of(Kind.GAP, "right"), key_of(Kind.GAP, "ahead")]
+
+    def test_a_notice_of_a_clock_ahead_is_due_at_once_on_a_channel_that_came_later(
+        self, desk: Desk
+    ) -> None:
+        desk.put(notice("ahead", at=NOW + DAY))
+        desk.ensure(["log"], NOW)
+
+        assert claimed(desk, "log") == [key_of(Kind.GAP, "ahead")]
+
+    def test_what_a_sender_whose_clock_was_ahead_has_put_off_is_due_now(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("failed"))
+        desk.failed(claim_of(desk, NOW + 365 * DAY), NOW + 365 * DAY + LONGEST_PAUSE, "no answer")
+        desk.put(notice("claimed"))
+        claim_of(desk, NOW + 365 * DAY)
+
+        assert claimed(desk, "log") == [key_of(Kind.GAP, "claimed"), key_of(Kind.GAP, "failed")]
+
+    def test_the_longest_pause_is_waited_for(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("a"))
+        desk.failed(claim_of(desk), NOW + LONGEST_PAUSE + LEASE, "answered 429")
+
+        assert desk.claim("log", NOW, LEASE) is None
+        assert desk.claim("log", NOW + LONGEST_PAUSE + LEASE - 1, LEASE) is None
+        assert desk.claim("log", NOW + LONGEST_PAUSE + LEASE, LEASE) is not None
 
     def test_a_claim_holds_until_its_lease_ends(self, desk: Desk) -> None:
         desk.ensure(["log"], NOW)

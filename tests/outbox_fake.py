@@ -12,6 +12,7 @@ from pathlib import Path
 
 from monitor.facts import Instant
 from monitor.notices import (
+    LONGEST_PAUSE,
     NEWS_OF_DUTIES,
     Claim,
     ClosedDuty,
@@ -41,7 +42,7 @@ CREATE TABLE IF NOT EXISTS duty (
 
 _OWE = """
 INSERT INTO notice_delivery (key, channel, attempts, not_before)
-SELECT n.key, c.name, 0, n.created_at FROM notice n CROSS JOIN notice_channel c
+SELECT n.key, c.name, 0, 0 FROM notice n CROSS JOIN notice_channel c
 WHERE c.known AND (
     n.created_at >= c.since
     OR n.duty IS NOT NULL AND n.created_at >= c.since - :news
@@ -52,8 +53,10 @@ ON CONFLICT DO NOTHING
 _DUE = """
 SELECT d.key, d.attempts, n.kind, n.severity, n.processor, n.rule, n.duty, n.created_at, n.body
 FROM notice_delivery d JOIN notice n USING (key) JOIN notice_channel c ON c.name = d.channel
-WHERE c.known AND d.channel = :channel AND d.sent_at IS NULL AND d.not_before <= :now
-ORDER BY d.not_before, n.created_at, d.key LIMIT 1
+WHERE c.known AND d.channel = :channel AND d.sent_at IS NULL
+AND (d.not_before <= :now OR d.not_before > :unlikely)
+ORDER BY CASE WHEN d.attempts = 0 THEN n.created_at ELSE d.not_before END, n.created_at, d.key
+LIMIT 1
 """
 
 _WAITING = """
@@ -117,7 +120,8 @@ class SqliteOutbox:
 
     def claim(self, channel: str, now: Instant, lease_us: int) -> Claim | None:
         with self._begin() as database:
-            found = database.execute(_DUE, {"channel": channel, "now": now}).fetchone()
+            limits = {"now": now, "unlikely": now + LONGEST_PAUSE + lease_us}
+            found = database.execute(_DUE, {"channel": channel, **limits}).fetchone()
             if found is None:
                 return None
             key, attempts, kind, severity, processor, rule, duty, created_at, body = found

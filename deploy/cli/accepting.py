@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 
 from deploy.cli.common import (
+    InstantType,
     config_option,
     fail,
     json_option,
@@ -16,6 +17,7 @@ from deploy.cli.common import (
 from deploy.cli.shapes import unverified_json
 from deploy.cli.telling import tell_doubts
 from deploy.wiring import clock, sources_of
+from monitor.facts import Instant
 from monitor.store.accepting import Acceptance, accept
 from monitor.store.files import NothingUnfinished, abandon
 from monitor.trust import Doubt, NotAcceptable
@@ -41,18 +43,25 @@ def _said(context: click.Context, option: click.Parameter, text: str) -> str:
     help="What made it unverified.",
 )
 @click.option("--topic", help="Of this topic only. Default: every topic with this reason.")
+@click.option(
+    "--compared-at",
+    required=True,
+    type=InstantType(),
+    help="When the number was compared with its source, RFC 3339.",
+)
 @click.option("--by", required=True, callback=_said, help="Who compared it with its source.")
 @click.option("--because", required=True, callback=_said, help="What was compared and found.")
 @click.option(
     "--unread", is_flag=True, help="Also if the topic was not read to its end since: it is gone."
 )
-def accept_command(
+def accept_command(  # noqa: PLR0913 - one for each option
     config: str | None,
     *,
     as_json: bool,
     processor: str,
     reason: str,
     topic: str | None,
+    compared_at: Instant,
     by: str,
     because: str,
     unread: bool,
@@ -66,6 +75,7 @@ def accept_command(
         processor=processor,
         reason=Doubt(reason),
         topic=topic,
+        compared_at=compared_at,
         by=by,
         because=because,
         unread=unread,

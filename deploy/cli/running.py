@@ -64,6 +64,7 @@ def worker_settings(monitor: Monitor, observer: Observed, instance: str) -> Work
         sasl=settings.sasl,
         max_batch_records=settings.max_batch_records,
         start_patience=settings.start_patience_seconds,
+        tolerance=settings.tolerance_us,
         clock=clock,
         observer=observer,
     )

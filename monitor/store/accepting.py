@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 from monitor.facts import Instant
 from monitor.ledger import Stock
 from monitor.notices import Kind, Notice, Severity, key_of
-from monitor.store import audit, owing, positions, stock, trust
+from monitor.store import audit, moments, owing, positions, stock, trust
 from monitor.store.locks import lock_processors
 from monitor.store.names import Names
 from monitor.trust import Doubt, NotAcceptable, Sources, Why, check_acceptable, in_body
@@ -20,12 +20,14 @@ from monitor.trust import Doubt, NotAcceptable, Sources, Why, check_acceptable, 
 class Acceptance:
     """What a person says: *topic* None is every topic with this reason.
 
-    *unread* is said of a topic that cannot be read to its end any more.
+    *compared_at* is when the number was compared with the source: what happened later is not
+    accepted. *unread* is said of a topic that cannot be read to its end any more.
     """
 
     processor: str
     reason: Doubt
     topic: str | None
+    compared_at: Instant
     by: str
     because: str
     unread: bool = False
@@ -47,7 +49,9 @@ def _check_read(connection: Connection, whys: Iterable[Why]) -> None:
     waiting = [
         f"{why.topic}/{partition}"
         for why in whys
-        for partition in positions.unread(connection, why.topic, why.since)
+        for partition in positions.unread(
+            connection, why.topic, trust.marked_at(connection, why.reason, why.topic)
+        )
     ]
     if waiting:
         raise NotAcceptable(
@@ -56,8 +60,27 @@ def _check_read(connection: Connection, whys: Iterable[Why]) -> None:
         )
 
 
+def _check_compared(
+    connection: Connection, whys: Iterable[Why], compared_at: Instant, now: Instant
+) -> None:
+    """Raise NotAcceptable unless all of *whys* happened before the number was compared."""
+    if compared_at > now:
+        raise NotAcceptable("--compared-at lies in the future: say when the number was compared")
+    since = [
+        why.topic for why in whys if trust.last_at(connection, why.reason, why.topic) > compared_at
+    ]
+    if since:
+        raise NotAcceptable(
+            f"it has happened again since the number was compared ({', '.join(since)}): compare "
+            "once more with the source, and say when"
+        )
+
+
 def accept(engine: Engine, said: Acceptance, sources: Sources, now: Instant) -> Accepted:
-    """Take the reason away, with an audit entry and a notice. Raises NotAcceptable."""
+    """Take the reason away, with an audit entry and a notice. Raises NotAcceptable.
+
+    Whoever marks a number meanwhile takes turns with this: a mark is seen here, or comes after it.
+    """
     check_acceptable(said.reason)
     with engine.begin() as connection:
         names = Names.load(connection)
@@ -65,6 +88,7 @@ def accept(engine: Engine, said: Acceptance, sources: Sources, now: Instant) -> 
         if number is None:
             raise NotAcceptable(f"there is no processor {said.processor!r} in the database")
         lock_processors(connection, [number])
+        moments.take(connection)  # who marks takes one too, and waits for us
         taken = tuple(
             why
             for why in trust.written(connection, number)
@@ -75,6 +99,7 @@ def accept(engine: Engine, said: Acceptance, sources: Sources, now: Instant) -> 
             raise NotAcceptable(
                 f"the number of {said.processor!r} is not unverified for {said.reason.value}{where}"
             )
+        _check_compared(connection, taken, said.compared_at, now)
         if not said.unread:
             _check_read(connection, taken)
         for why in taken:
@@ -90,6 +115,7 @@ def accept(engine: Engine, said: Acceptance, sources: Sources, now: Instant) -> 
         body: dict[str, str | int | bool | None] = {
             "reason": said.reason.value,
             "topic": ", ".join(why.topic for why in taken),
+            "compared_at": said.compared_at,
             "by": said.by,
             "because": said.because,
             "unread": said.unread,

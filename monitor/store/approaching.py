@@ -9,6 +9,7 @@ What falls below before is never told. While files are being applied nothing is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple, TypeAlias
 
@@ -20,7 +21,7 @@ from monitor.facts import Instant
 from monitor.forecast import WINDOW_DAYS, Forecast, forecast
 from monitor.notices import BodyValue, Kind, Notice, Severity, key_of
 from monitor.rules import Rule, stock_rules
-from monitor.store import bulk, files, history_days, owing, positions, schema
+from monitor.store import bulk, files, history_days, moments, owing, positions, schema
 from monitor.store.engine import reading
 from monitor.store.keeping import Policy
 from monitor.store.locks import lock_processors
@@ -32,6 +33,9 @@ from monitor.workdays import beijing_day
 
 _EVERY: Instant = 1_000_000
 _a, _r, _s, _w = (t.c for t in (schema.approaches, schema.reaches, schema.stock, schema.watches))
+
+
+_Stand: TypeAlias = list[tuple[Rule, list[Approach]]]
 
 
 class _Seen(NamedTuple):
@@ -112,6 +116,7 @@ class Approaching:
                             percent=percent,
                             passes=row.passes,
                             seen_at=row.seen_at,
+                            seen_no=row.seen_no,
                             newest_at=row.newest_at,
                             told_at=row.told_at,
                         )
@@ -155,23 +160,23 @@ class Approaching:
         seen = self._read(connection, [number])[number]
         processor = names.processor_by_id[number]
         quiet = files.any_in_work(connection)
-        for rule in self._rules_of(seen):
-            levels = self._seen(seen, rule, now)
+        stand = [(rule, self._seen(seen, rule, now)) for rule in self._rules_of(seen)]
+        for rule, levels in _sighted(connection, stand):
             sure = {
                 level.percent
                 for level in levels
                 if not quiet and level.waiting and self._certain(connection, processor, level)
             }
-            levels = [approach.told(one, now) if one.percent in sure else one for one in levels]
-            self._write(connection, number, rule, levels)
+            after = [approach.told(one, now) if one.percent in sure else one for one in levels]
+            self._write(connection, number, rule, after)
             if sure:
-                highest = next(one for one in levels if one.percent == max(sure))
+                highest = next(one for one in after if one.percent == max(sure))
                 self._tell(connection, names, rule, processor, seen, highest, sure, now)
 
     def _certain(self, connection: Connection, processor: str, level: Approach) -> bool:
-        assert level.newest_at is not None and level.seen_at is not None  # noqa: PT018, S101 - waits
+        assert level.newest_at is not None and level.seen_no is not None  # noqa: PT018, S101 - waits
         topics = list(self._feeding(processor))
-        return positions.all_passed(connection, topics, level.newest_at, level.seen_at)
+        return positions.all_passed(connection, topics, level.newest_at, level.seen_no)
 
     def _write(
         self, connection: Connection, number: int, rule: Rule, levels: Iterable[Approach]
@@ -186,6 +191,7 @@ class Approaching:
                 rule.reached_at,
                 one.passes,
                 one.seen_at,
+                one.seen_no,
                 one.newest_at,
                 one.told_at,
             )
@@ -233,6 +239,23 @@ class Approaching:
             body=body,
         )
         owing.note(connection, notice, "threshold.approached")
+
+
+def _sighted(connection: Connection, stand: _Stand) -> _Stand:
+    """Give those that are first seen now their moment, before anything is told of any rule.
+
+    An end that was looked up before this transaction proves nothing of what it sees.
+    """
+    fresh = any(_first_seen(one) for _, levels in stand for one in levels)
+    moment = moments.take(connection) if fresh else None
+    return [
+        (rule, [replace(one, seen_no=moment) if _first_seen(one) else one for one in levels])
+        for rule, levels in stand
+    ]
+
+
+def _first_seen(level: Approach) -> bool:
+    return level.seen_at is not None and level.seen_no is None
 
 
 def _in_body(found: Forecast) -> dict[str, BodyValue]:

@@ -39,15 +39,15 @@ def status_as_of(
         for one in now.processors
     }
     swept = sweep(connection, names, wanted, marks.research, until=instant, sizes=sizes)
-    then = (_then(one, swept[one.processor], instant) for one in now.processors)
+    then = (_then(one, swept[one.processor]) for one in now.processors)
     return replace(now, processors=tuple(then))
 
 
-def _then(now: ProcessorStatus, swept: Swept, instant: Instant) -> ProcessorStatus:
+def _then(now: ProcessorStatus, swept: Swept) -> ProcessorStatus:
     thresholds = (
         threshold
         if swept.reaches[threshold.reach.threshold] is not None
-        else replace(threshold, reach=threshold.reach.found(None, instant))
+        else replace(threshold, reach=threshold.reach.not_reached())
         for threshold in now.thresholds
     )
     return replace(now, stock=swept.stock, thresholds=tuple(thresholds))

@@ -39,12 +39,17 @@ _TYPES = (
 )
 
 
-def upsert(connection: Connection, table: Table, rows: Rows) -> None:
-    """Insert *rows* (tuples in the order of the table's columns), or replace those of their key."""
+def upsert(connection: Connection, table: Table, rows: Rows, *, grows: str | None = None) -> None:
+    """Insert *rows* (tuples in the order of the table's columns), or replace those of their key.
+
+    With *grows* a row stays as it is if that column of it would become smaller.
+    """
     columns = [column.name for column in table.columns]
     keys = [column.name for column in table.primary_key]
     values = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in keys)
     action = f"UPDATE SET {values}" if values else "NOTHING"
+    if grows is not None:
+        action += f' WHERE excluded."{grows}" >= {table.name}."{grows}"'
     conflict = f"ON CONFLICT ({_quoted(keys)}) DO {action}"
     _write(connection, table, columns, rows, conflict)
 

@@ -141,17 +141,28 @@ def _unfinished(row: Any) -> Unfinished:  # noqa: ANN401 - a row of schema.files
 
 
 def tell(engine: Engine, now: Instant, after: Instant) -> None:
-    """Page, once, for each run that has not been heard of for longer than *after*."""
+    """Page, once, for each run that has not been heard of for longer than *after*.
+
+    One that was heard of by a clock which was ahead is taken as heard of now.
+    """
     with reading(engine) as connection:
         found = unfinished(connection)
     dead = {one.run: one for one in reversed(found) if one.told_at is None}
     for one in dead.values():
         if now - one.beat_at < after:
+            if one.beat_at > now:
+                _not_ahead_of(engine, one.run, now)
             continue
         mark = update(_table).where(and_(_c.run == one.run, _c.told_at.is_(None)))
         with engine.begin() as connection:
             if connection.execute(mark.values(told_at=now)).rowcount:  # else another worker
                 owing.note(connection, _page(one, now), "file.unfinished")
+
+
+def _not_ahead_of(engine: Engine, run: str, now: Instant) -> None:
+    with engine.begin() as connection:
+        ahead = update(_table).where(_c.run == run, _c.beat_at > now)
+        connection.execute(ahead.values(beat_at=now))
 
 
 def _page(one: Unfinished, now: Instant) -> Notice:

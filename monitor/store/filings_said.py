@@ -284,7 +284,7 @@ class _Desk:
         return found
 
     def _move(self, row: int, duty: Duty, moved: Duty, said: Decided, step: Step) -> None:
-        owing.replace_duty(self._connection, row, moved)
+        owing.replace_duty(self._connection, row, moved, settled=True)
         body = {
             "why": said.reason,
             "by": said.by,

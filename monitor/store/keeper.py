@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from monitor.calendars import BadCalendar
@@ -15,6 +15,7 @@ from monitor.facts import Instant
 from monitor.intake import (
     Ahead,
     Batch,
+    ClockBehind,
     Coordinates,
     EndSeen,
     Gap,
@@ -26,10 +27,10 @@ from monitor.intake import (
 )
 from monitor.notices import Kind, Notice, Severity, key_of
 from monitor.store import (
-    audit,
     calendars,
     files,
     history_days,
+    moments,
     owing,
     positions,
     restoring,
@@ -48,6 +49,7 @@ from monitor.store.marking import apply_marks
 from monitor.store.names import Names, Registry, UnknownNumber
 from monitor.store.pacing import Backoff, Paced
 from monitor.store.terminating_watch import Terminating
+from monitor.trust import Doubt, Why, in_body
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +107,9 @@ class SqlKeeper:
         except LogWentBack as stopped:
             self._page(Kind.LOG_WENT_BACK, str(stopped), batches)
             raise
+        except ClockBehind as stopped:
+            self._page(Kind.CLOCK_BEHIND, str(stopped), batches)
+            raise
 
     def _keep(self, batches: Sequence[Batch], settled: Iterable[Coordinates] = ()) -> None:
         with self._engine.begin() as connection:
@@ -129,18 +134,19 @@ class SqlKeeper:
 
     def _page(self, kind: Kind, where: str, batches: Sequence[Batch]) -> None:
         at = max(batch.read_at for batch in batches)
-        position = {
-            f"{b.move.topic}/{b.move.partition}": b.move.expected for b in batches if b.move
-        }
-        stopped_at = position.get(where)
-        notice = Notice(
-            key=key_of(kind, where, str(stopped_at)),
-            kind=kind,
-            severity=Severity.PAGE,
-            created_at=at,
-            body={"partition": where, "offset": stopped_at},
-        )
+        moves = [batch.move for batch in batches if batch.move]
+        move = next(one for one in moves if f"{one.topic}/{one.partition}" == where)
         with self._engine.begin() as connection:
+            since = restoring.latest_gap(connection, where)
+            why = Why(reason=Doubt.PARTITION_STOPPED, topic=move.topic, since=at)
+            notice = Notice(
+                key=key_of(kind, where, move.topic_id, str(move.expected), since),
+                kind=kind,
+                severity=Severity.PAGE,
+                created_at=at,
+                body={"partition": where, "offset": move.expected, **in_body([why])},
+            )
+            positions.stop(connection, move.topic, move.partition, move.expected, at)
             owing.note(connection, notice, f"partition.{kind.value}")
 
     def positions(
@@ -150,10 +156,15 @@ class SqlKeeper:
         with reading(self._engine) as connection:
             return positions.read(connection, partitions)
 
-    def topics(self, seen: Sequence[TopicSeen]) -> None:
-        """Note how many partitions the configured topics have."""
+    def topics(self, seen: Sequence[TopicSeen], gone: Iterable[str] = (), now: Instant = 0) -> None:
+        """Note how many partitions the configured topics have, and which are not there *now*."""
         with self._engine.begin() as connection:
-            positions.note_topics(connection, seen)
+            positions.note_topics(connection, seen, gone, now)
+
+    def moment(self) -> int:
+        """Return the latest moment, to be asked for before ends are looked up."""
+        with reading(self._engine) as connection:
+            return moments.latest(connection)
 
     def ends(self, seen: Sequence[EndSeen]) -> None:
         """Note that reading had got to these ends."""
@@ -191,9 +202,12 @@ class SqlKeeper:
     def written(self) -> Written:
         """Return how much has been written into the database, up to now."""
         with reading(self._engine) as connection:
-            seq, _ = audit.head(connection)
-            newest = connection.scalar(select(func.max(schema.book.c.id)))
-        return Written(seq, newest or 0)
+            return restoring.written(connection)
+
+    def lacking(self, told: Collection[Written]) -> Collection[Written]:
+        """Return those of *told* whose newest entry or newest fact is not in the database."""
+        with reading(self._engine) as connection:
+            return [one for one in told if not restoring.holds(connection, one)]
 
     def tick(self, now: Instant) -> None:
         """Look back where that is due (resting between), and confirm what can be confirmed."""

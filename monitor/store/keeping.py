@@ -177,7 +177,6 @@ class Keeping:
         watches = Watches(self._connection, self._names, rules, sorted(processors))
         folded, before = self._fold(facts, watches)
         self._save(folded, known_at)
-        enrolled_since(self._connection, self._names, self._marks, folded.fresh, known_at)
         for processor, movement in folded.movements.items():
             number = before[processor].individuals if processor in before else 0
             looked = look(
@@ -190,6 +189,8 @@ class Keeping:
             )
             watches.note(processor, looked, movement, known_at)
         watches.save()
+        # Last: it may write an audit entry, whose lock comes after that of the moment.
+        enrolled_since(self._connection, self._names, self._marks, folded.fresh, known_at)
 
     def _fold(
         self, facts: Sequence[StorageFact], watches: Watches

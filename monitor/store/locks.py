@@ -2,9 +2,10 @@
 
 Two transactions that touch the same processor take turns. A purge, a link or a move between
 processors then cannot miss a concurrent enrolment, first inserts cannot race, and there is nothing
-left to deadlock on: positions first, then stores, then processors, each in ascending order, the
-head of the audit log last. Decoding, hashing and Kafka, which are more than half of the work,
-happen outside (``docs/decisions/0003-one-writer-per-processor.md``). SQLite has one writer anyway.
+left to deadlock on: positions first, then stores, then processors, each in ascending order, then
+the signs of snapshots, then the moment (``moments.py``), the head of the audit log last. Decoding,
+hashing and Kafka, which are more than half of the work, happen outside
+(``docs/decisions/0003-one-writer-per-processor.md``). SQLite has one writer anyway.
 """
 
 from __future__ import annotations

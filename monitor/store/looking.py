@@ -16,12 +16,23 @@ from monitor.facts import Instant
 from monitor.history import Point, Threshold
 from monitor.notices import Kind, Notice, Severity, key_of
 from monitor.rules import rule_for_trigger, stock_rules
-from monitor.store import book, files, history_days, overdue, owing, positions, snapshots, watches
+from monitor.store import (
+    book,
+    files,
+    history_days,
+    moments,
+    overdue,
+    owing,
+    positions,
+    snapshots,
+    watches,
+)
 from monitor.store.apart import limit_for, sweep_apart
 from monitor.store.engine import reading
 from monitor.store.filings import bring_about
 from monitor.store.keeping import Policy
 from monitor.store.locks import lock_processors, looking_back
+from monitor.store.moments import Sight
 from monitor.store.names import Names
 from monitor.store.sweeping import Swept, divide
 from monitor.store.trust import Trust, topics_of
@@ -97,9 +108,7 @@ class Looking:
             return self._finish(names, processor, look, swept, self._seen(now))
         with reading(self._engine) as connection:
             fresh = Names.load(connection)
-            # What this view of the book shows was seen now, not when the first of several
-            # look backs was asked for: an end that was looked up in between proves nothing of it.
-            seen = self._seen(now)
+            seen = self._seen(now)  # not when the first of several look backs was asked for
             divided = divide(connection, fresh, {processor: thresholds}, marks.research)
         with divided:
             return self._finish(names, processor, look, divided.fold()[processor], seen)
@@ -130,6 +139,8 @@ class Looking:
             lock_processors(connection, [number])
             if not overdue.is_ours(connection, number, look):
                 return False  # we were taken for dead: ``Since`` is that of another look back
+            # An end that was looked up before this transaction proves nothing of what it finds.
+            seen = Sight(now, moments.take(connection))
             held = Watches(connection, names, self._rules, [processor])
             since = held.since[processor]
             stands = True
@@ -142,7 +153,7 @@ class Looking:
                     stands = False
                     continue
                 held.reaches[processor][rule_id] = self._settled(
-                    connection, names, reach, reach.found(point, now), now
+                    connection, names, reach, reach.found(point, seen), seen
                 )
             watch = held.watch[processor]
             held.watch[processor] = replace(
@@ -156,7 +167,7 @@ class Looking:
         return stands
 
     def _settled(
-        self, connection: Connection, names: Names, before: Reach, found: Reach, now: Instant
+        self, connection: Connection, names: Names, before: Reach, found: Reach, seen: Sight
     ) -> Reach:
         """Return the reach to keep: one at an earlier instant has to be confirmed anew.
 
@@ -170,10 +181,10 @@ class Looking:
         if found.trigger_at is not None and settled is not None and found.trigger_at < settled:
             if before.pending and found.trigger_at == before.trigger_at:
                 return found
-            return replace(found, confirmed_at=None, paged_at=None, first_seen_at=now)
-        if self._restate(connection, names, found, now):
+            return replace(found.anew(seen), confirmed_at=None, paged_at=None)
+        if self._restate(connection, names, found, seen.at):
             return found
-        return found.unopened(before, now)
+        return found.unopened(before, seen)
 
     def _restate(self, connection: Connection, names: Names, found: Reach, now: Instant) -> bool:
         """See what the day found does to the duty of the reach; return False if it has none."""
@@ -238,17 +249,17 @@ class Looking:
                 look_at = self._page_if_late if due else self._look_at
                 for rule_id, reach in held.reaches[processor].items():
                     if reach.pending:
-                        held.reaches[processor][rule_id] = look_at(connection, names, reach, now)
+                        waits = reach.not_ahead_of(now)
+                        held.reaches[processor][rule_id] = look_at(connection, names, waits, now)
                 held.save()
                 if not due:  # a duty that was opened may be what a step or a latch has waited for
                     bring_about(connection, names, self._policy, processor, now)
 
     def _look_at(self, connection: Connection, names: Names, reach: Reach, now: Instant) -> Reach:
         assert reach.trigger_at is not None  # noqa: S101 - it is pending
-        seen = reach.first_seen_at if reach.first_seen_at is not None else now
         if self._feeding is not None:
-            topics = list(self._feeding(reach.processor))
-            if not positions.all_passed(connection, topics, reach.trigger_at, seen):
+            topics, seen = list(self._feeding(reach.processor)), reach.first_seen_no
+            if seen is None or not positions.all_passed(connection, topics, reach.trigger_at, seen):
                 return self._page_if_late(connection, names, reach, now)
         self._open(connection, names, reach, now)
         return replace(reach, confirmed_at=now)

@@ -34,6 +34,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from monitor.duties import Duty
 from monitor.facts import Instant
 from monitor.notices import (
+    LONGEST_PAUSE,
     NEWS_OF_DUTIES,
     Body,
     Claim,
@@ -86,10 +87,13 @@ class SqlOutbox:
             connection.execute(owe.on_conflict_do_nothing())
 
     def claim(self, channel: str, now: Instant, lease_us: int) -> Claim | None:
-        """Take the notice of *channel* that has been due longest, or None if none is due."""
+        """Take the notice of *channel* that has been due longest, or None if none is due.
+
+        A wait that no sender would choose is the mark of a clock that was ahead: it is over.
+        """
         while True:
             with reading(self._engine) as connection:
-                found = connection.execute(_due(channel, now)).first()
+                found = connection.execute(_due(channel, now, lease_us)).first()
             if found is None:
                 return None
             if self._take(found, channel, now + lease_us):
@@ -216,12 +220,14 @@ def _known_deliveries() -> FromClause:
     return joined.join(schema.channels, and_(_c.channel == _d.channel, _c.active))
 
 
-def _due(channel: str, now: Instant) -> Select[Any]:
+def _due(channel: str, now: Instant, lease_us: int) -> Select[Any]:
+    due = or_(_d.not_before <= now, _d.not_before > now + LONGEST_PAUSE + lease_us)
+    since = case((_d.attempts == 0, _n.created_at), else_=_d.not_before)
     return (
         select(schema.notices, _d.attempts, _d.not_before)
         .select_from(_known_deliveries())
-        .where(_d.channel == channel, _d.sent_at.is_(None), _d.not_before <= now)
-        .order_by(_d.not_before, _n.created_at, _n.id)
+        .where(_d.channel == channel, _d.sent_at.is_(None), due)
+        .order_by(since, _n.created_at, _n.id)
         .limit(1)
     )
 
@@ -238,7 +244,7 @@ def _unowed() -> Select[Any]:
     )
     missing = ~exists().where(owed.notice_id == _n.id, owed.channel == _c.channel)
     return (
-        select(_n.id, _c.channel, literal(0), _n.created_at)
+        select(_n.id, _c.channel, literal(0), literal(0))
         .select_from(schema.notices.join(schema.channels, true()))
         .where(_c.active, missing, news)
         # In one order, so that two who repair at once cannot wait for each other.

@@ -55,7 +55,10 @@ def note(
     after: Instant,
     sources: Sources,
 ) -> None:
-    """Note since when recounts of *due* are due, and page, once, those due for over *after*."""
+    """Note since when recounts of *due* are due, and page, once, those due for over *after*.
+
+    One that a clock which was ahead noted is taken as due since now.
+    """
     wanted = {names.processor_ids[processor]: processor for processor in due}
     with reading(engine) as connection:
         known = {row.processor_id: row for row in connection.execute(select(_table))}
@@ -63,7 +66,7 @@ def note(
         _forget(engine, number)
     for number, processor in sorted(wanted.items()):
         row = known.get(number)
-        if row is None or row.due_since is None:
+        if row is None or row.due_since is None or row.due_since > now:
             with engine.begin() as connection:
                 _write(connection, number, {"due_since": now})
         elif row.told_at is None and now - row.due_since >= after:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.chain import Entry, canonical
@@ -116,16 +116,22 @@ def add_duty(connection: Connection, names: Names, duty: Duty) -> Entry:
     return audit.append(connection, duty.opened_at, "duty.opened", duty.processor, describe(duty))
 
 
-def replace_duty(connection: Connection, number: int, after: Duty) -> None:
-    """Write *after* in place of the duty with this row *number*; the caller tells why."""
-    connection.execute(update(_duties).where(_duties.c.id == number).values(_row(after)))
+def replace_duty(
+    connection: Connection, number: int, after: Duty, *, settled: bool = False
+) -> None:
+    """Write *after* in place of the duty with this row *number*; the caller tells why.
+
+    With *settled* nobody is asked about its day any more: the next that is found is news.
+    """
+    row = {**_row(after), "asked": None} if settled else _row(after)
+    connection.execute(update(_duties).where(_duties.c.id == number).values(row))
 
 
 def move_duty(
     connection: Connection, number: int, before: Duty, after: Duty, known_at: Instant, why: str
 ) -> None:
     """Replace *before* by *after* (an earlier day), with both days in the audit log and a page."""
-    replace_duty(connection, number, after)
+    replace_duty(connection, number, after, settled=True)
     body = {"why": why, "before": describe(before), "after": describe(after)}
     entry = audit.append(connection, known_at, "duty.moved", after.processor, body)
     days = body_of(after) | {"was_trigger_day": before.trigger_day.isoformat()}
@@ -172,11 +178,13 @@ def restate(
     )
     if decided.decision is Decision.MOVE:
         move_duty(connection, number, held, decided.duty, found.known_at, decided.why.value)
-    elif decided.decision is Decision.KEEP and found.trigger_at not in {None, held.trigger_at}:
-        _refine(connection, number, held, found)
+    elif decided.decision is Decision.KEEP:
+        _ask_no_more(connection, number)
+        if found.trigger_at not in {None, held.trigger_at}:
+            _refine(connection, number, held, found)
     elif decided.decision is Decision.ASK:
         day = decided.found_day.isoformat() if decided.found_day else None
-        ask_about(connection, held, day, found.known_at, decided.why.value)
+        _ask_about(connection, number, held, day, found.known_at, decided.why.value)
 
 
 def _refine(connection: Connection, number: int, held: Duty, found: Found) -> None:
@@ -188,20 +196,28 @@ def _refine(connection: Connection, number: int, held: Duty, found: Found) -> No
     audit.append(connection, found.known_at, "duty.proof_refined", held.processor, body)
 
 
-def ask_about(
-    connection: Connection, duty: Duty, found_day: str | None, known_at: Instant, why: str
+def _ask_about(
+    connection: Connection,
+    number: int,
+    duty: Duty,
+    found_day: str | None,
+    known_at: Instant,
+    why: str,
 ) -> None:
-    """Tell, once for each day found, that a duty's trigger day waits for a person's decision."""
-    key = key_of(Kind.RESTATEMENT_WAITS, duty.processor, duty.rule, duty.key, found_day or "", why)
-    known = select(schema.notices.c.id).where(schema.notices.c.key == key)
-    if connection.execute(known).first() is not None:
+    """Tell that a duty's trigger day waits for a person's decision, once for what was found."""
+    asked = f"{why} {found_day}"
+    news = or_(_duties.c.asked.is_(None), _duties.c.asked != asked)
+    mark = update(_duties).where(_duties.c.id == number, news).values(asked=asked)
+    if connection.execute(mark).rowcount != 1:
         return
     body = {"why": why, "found_trigger_day": found_day, "duty": describe(duty)}
     entry = audit.append(connection, known_at, "duty.restatement_waits", duty.processor, body)
     notify(
         connection,
         Notice(
-            key=key,
+            key=key_of(
+                Kind.RESTATEMENT_WAITS, duty.processor, duty.rule, duty.key, asked, entry.hash
+            ),
             kind=Kind.RESTATEMENT_WAITS,
             severity=Severity.WARNING,
             processor=duty.processor,
@@ -212,6 +228,12 @@ def ask_about(
             | {"found_trigger_day": found_day, "why": why, "audit_head": entry.hash},
         ),
     )
+
+
+def _ask_no_more(connection: Connection, number: int) -> None:
+    """Note that the day found is that of the duty again: another one is news."""
+    mine = (_duties.c.id == number, _duties.c.asked.is_not(None))
+    connection.execute(update(_duties).where(*mine).values(asked=None))
 
 
 def notify(connection: Connection, notice: Notice) -> bool:
@@ -237,7 +259,7 @@ def notify(connection: Connection, notice: Notice) -> bool:
             "notice_id": number,
             "channel": channel,
             "attempts": 0,
-            "not_before": notice.created_at,
+            "not_before": 0,  # at once, whatever the clock says of who wrote it
         }
         connection.execute(insert(schema.deliveries).values(delivery))
     return True

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.facts import Instant
 from monitor.intake import (
     Batch,
+    ClockBehind,
     EndSeen,
     Gap,
+    GapReason,
     LogPoint,
     LogWentBack,
     PositionMoved,
@@ -21,7 +23,7 @@ from monitor.intake import (
     TopicSeen,
 )
 from monitor.limits import RejectLimit, advance_log
-from monitor.store import bulk, schema
+from monitor.store import bulk, moments, schema
 from monitor.store.packing import pack_version, unpack_version
 
 _table = schema.positions
@@ -51,8 +53,8 @@ def read(
 def advance(connection: Connection, batch: Batch, limit: RejectLimit) -> None:
     """Move the position of *batch*, guarded by its old value.
 
-    Raises PositionMoved if somebody else has moved it, LogWentBack or TooManyRejects if the
-    batch must not be kept.
+    Raises PositionMoved if somebody else has moved it, LogWentBack, ClockBehind or TooManyRejects
+    if the batch must not be kept.
     """
     move = batch.move
     if move is None:
@@ -61,6 +63,8 @@ def advance(connection: Connection, batch: Batch, limit: RejectLimit) -> None:
     held = connection.execute(select(_table).where(*key).with_for_update()).first()
     if (held.next_offset if held else None) != move.expected:
         raise PositionMoved(f"{move.topic}/{move.partition}")
+    if batch.clock_behind:
+        raise ClockBehind(f"{move.topic}/{move.partition}")
     if batch.went_back:
         raise LogWentBack(f"{move.topic}/{move.partition}")
     recent = limit.after(json.loads(held.recent) if held else [], batch.records, len(batch.rejects))
@@ -83,6 +87,7 @@ def advance(connection: Connection, batch: Batch, limit: RejectLimit) -> None:
         "read_at": _last_sign(held.read_at if held else None, batch),
         "excused": _still_ahead(held.excused, move.next_offset) if held else None,
         "passed": _still_ahead(held.passed, move.next_offset) if held else None,
+        "stopped_at": None,
     }
     if held is None:
         _insert(connection, row, f"{move.topic}/{move.partition}")
@@ -96,12 +101,14 @@ def _last_sign(known: Instant | None, batch: Batch) -> Instant:
     """Return when the source last gave a sign of life: whatever a record says, it is one.
 
     A source that never sent one is silent from when we began to read; a record that was sent long
-    ago says nothing of now, however often it is read.
+    ago says nothing of now, however often it is read. A sign that lies ahead of our clock is one of
+    now: a clock that was ahead for a while must not hide a silence afterwards.
     """
     if known is None:
         return batch.read_at
     if not batch.records:
         return known
+    known = min(known, batch.read_at)
     sent_at = batch.read_at if batch.sent_at is None else min(batch.sent_at, batch.read_at)
     return max(known, sent_at)
 
@@ -127,40 +134,68 @@ def _latest(known: Instant | None, seen: Instant | None) -> Instant | None:
     return max((i for i in (known, seen) if i is not None), default=None)
 
 
-def note_topics(connection: Connection, seen: Sequence[TopicSeen]) -> None:
-    """Remember how many partitions each topic has."""
+def note_topics(
+    connection: Connection,
+    seen: Sequence[TopicSeen],
+    gone: Iterable[str] = (),
+    now: Instant = 0,
+) -> None:
+    """Remember how many partitions each topic has, and since when those of *gone* are not there.
+
+    Of one topic they only become more: a broker that lags takes none of them back.
+    """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    columns = schema.topics.c
     for topic in sorted(seen):
-        described = {"topic_id": topic.topic_id, "partitions": topic.partitions}
-        row = dialect.insert(schema.topics).values(topic=topic.topic, **described)
-        known = row.on_conflict_do_update(index_elements=["topic"], set_=described)
-        connection.execute(known)
+        row = dialect.insert(schema.topics).values(
+            topic=topic.topic, topic_id=topic.topic_id, partitions=topic.partitions
+        )
+        told = row.excluded
+        lags = (columns.topic_id == told.topic_id) & (columns.partitions > told.partitions)
+        described = {
+            "topic_id": told.topic_id,
+            "partitions": case((lags, columns.partitions), else_=told.partitions),
+            "gone_since": None,
+        }
+        connection.execute(row.on_conflict_do_update(index_elements=["topic"], set_=described))
+    were_there = (columns.topic.in_(sorted(gone)), columns.gone_since.is_(None))
+    connection.execute(update(schema.topics).where(*were_there).values(gone_since=now))
 
 
 def note_ends(connection: Connection, seen: Sequence[EndSeen]) -> None:
-    """Remember when reading was at the end of each partition, if the stored position agrees."""
+    """Remember when reading was at the end of each partition, if the stored position agrees.
+
+    Of two looks the one at the later moment stays. One at a moment that this database has not had
+    is of another copy of it.
+    """
     stored = read(connection, [(end.topic, end.partition) for end in seen])
+    latest = moments.latest(connection)
     rows = []
     for end in sorted(seen):
         position = stored.get((end.topic, end.partition))
-        if position is None or position.next_offset >= end.end:
-            rows.append((end.topic, end.partition, end.looked_at))
-    bulk.upsert(connection, schema.ends, rows)
+        if end.moment <= latest and (position is None or position.next_offset >= end.end):
+            rows.append((end.topic, end.partition, end.looked_at, end.moment))
+    bulk.upsert(connection, schema.ends, rows, grows="moment")
 
 
-def apply_gap(connection: Connection, gap: Gap) -> None:
+def apply_gap(connection: Connection, gap: Gap) -> bool:
     """Set the position to where reading goes on; what was passed or at an end no longer holds.
 
-    Raises PositionMoved if it is not where the gap was found.
+    Return False if somebody else has done just that. Raises PositionMoved if the position is not
+    where the gap was found.
     """
     key = (_columns.topic == gap.topic, _columns.partition == gap.partition)
     here = (*key, _columns.next_offset == gap.expected)
     held = connection.execute(select(_table).where(*here).with_for_update()).first()
     if held is None:
         raise PositionMoved(f"{gap.topic}/{gap.partition}")
+    known = gap.reason is GapReason.RECREATED and held.topic_id == gap.topic_id
+    if known and held.next_offset == gap.resume:  # as empty as the old one: nothing moves
+        return False
     passed = max(gap.expected, held.passed or 0) if held.topic_id == gap.topic_id else None
     fresh = {
         "excused": None,
+        "stopped_at": None,
         "passed": passed,
         "topic_id": gap.topic_id,
         "next_offset": gap.resume,
@@ -174,6 +209,21 @@ def apply_gap(connection: Connection, gap: Gap) -> None:
     connection.execute(
         schema.ends.delete().where(ends.topic == gap.topic, ends.partition == gap.partition)
     )
+    return True
+
+
+def stop(connection: Connection, topic: str, partition: int, at: int | None, now: Instant) -> None:
+    """Remember since when nothing is read of a partition whose position is *at*."""
+    key = (_columns.topic == topic, _columns.partition == partition, _columns.next_offset == at)
+    still = update(_table).where(*key, _columns.stopped_at.is_(None))
+    connection.execute(still.values(stopped_at=now))
+
+
+def stopped(connection: Connection) -> dict[str, Instant]:
+    """Return the topics of which a partition is stopped, and since when the first is."""
+    since = func.min(_columns.stopped_at).label("since")
+    query = select(_columns.topic, since).where(_columns.stopped_at.is_not(None))
+    return {row.topic: row.since for row in connection.execute(query.group_by(_columns.topic))}
 
 
 def excuse(connection: Connection, topic: str, partition: int, committed: int | None) -> None:
@@ -185,8 +235,8 @@ def excuse(connection: Connection, topic: str, partition: int, committed: int | 
     connection.execute(update(_table).where(*key).values(excused=committed))
 
 
-def unread(connection: Connection, topic: str, since: Instant) -> list[int]:
-    """Return the partitions of *topic* that were not at their ends after *since*.
+def unread(connection: Connection, topic: str, since: int) -> list[int]:
+    """Return the partitions of *topic* that were not at their ends after the moment *since*.
 
     There are none where the topic has never been read from Kafka.
     """
@@ -197,7 +247,7 @@ def unread(connection: Connection, topic: str, since: Instant) -> list[int]:
         select(schema.topics.c.partitions).where(schema.topics.c.topic == topic)
     )
     ends = schema.ends.c
-    at_end = select(ends.partition).where(ends.topic == topic, ends.looked_at > since)
+    at_end = select(ends.partition).where(ends.topic == topic, ends.moment >= since)
     return sorted((read_ones | set(range(number or 0))) - set(connection.scalars(at_end)))
 
 
@@ -208,12 +258,11 @@ def is_read(connection: Connection, topic: str) -> bool:
     return connection.execute(query).first() is not None
 
 
-def all_passed(
-    connection: Connection, topics: Iterable[str], instant: Instant, since: Instant
-) -> bool:
+def all_passed(connection: Connection, topics: Iterable[str], instant: Instant, since: int) -> bool:
     """Tell whether all partitions of *topics* passed *instant*, or were at an end after *since*.
 
-    A topic whose partitions are not known yet has passed nothing.
+    *since* is a moment: the ends were looked up after its transaction had been committed. A topic
+    whose partitions are not known yet has passed nothing.
     """
     passed = {
         (row.topic, row.partition)
@@ -223,7 +272,7 @@ def all_passed(
     }
     looked = {
         (row.topic, row.partition)
-        for row in connection.execute(select(schema.ends).where(schema.ends.c.looked_at > since))
+        for row in connection.execute(select(schema.ends).where(schema.ends.c.moment >= since))
     }
     known = {row.topic: row.partitions for row in connection.execute(select(schema.topics))}
     return all(

@@ -8,18 +8,43 @@ entries since may be missing.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, select
 
 from monitor.facts import Instant
-from monitor.intake import Ahead, Gap
+from monitor.intake import Ahead, Gap, Written
 from monitor.notices import Kind, Notice, Severity, key_of
 from monitor.store import audit, owing, positions, schema, trust
 from monitor.store.locks import lock_audit
 from monitor.trust import Doubt, Why, in_body
 
 _ONE_EVENT: Instant = 600 * 1_000_000
+_SEAL = 16
+
+
+def written(connection: Connection) -> Written:
+    """Return how much has been written, with what tells it from another history as long."""
+    seq, hashed = audit.head(connection)
+    book = schema.book.c
+    newest = connection.execute(select(book.id, book.known_at).order_by(book.id.desc()).limit(1))
+    number, known_at = newest.one_or_none() or (0, 0)
+    return Written(seq, number, hashed[:_SEAL], known_at)
+
+
+def holds(connection: Connection, told: Written) -> bool:
+    """Tell whether the entry and the fact that *told* names are those of this database.
+
+    They never change and never go: another one, or none, is of another history.
+    """
+    if not told.seal:
+        return True
+    entry, book = schema.audit.c, schema.book.c
+    hashed = connection.scalar(select(entry.hash).where(entry.seq == told.audit))
+    known_at = connection.scalar(select(book.known_at).where(book.id == told.book))
+    sealed = (hashed or "").startswith(told.seal)
+    return (told.audit == 0 or sealed) and (told.book == 0 or known_at == told.known_at)
 
 
 def note(
@@ -30,19 +55,19 @@ def note(
 ) -> None:
     """Set positions behind *gaps*, mark whom *gaps* and *found* are about, write and page it.
 
-    Raises PositionMoved. All marks come before the audit log: it is the last lock of all.
+    A gap that another worker has noted is noted once. Raises PositionMoved. All marks come before
+    the audit log: it is the last lock of all.
     """
-    for gap in sorted(gaps):
-        positions.apply_gap(connection, gap)
+    fresh = [gap for gap in sorted(gaps) if positions.apply_gap(connection, gap)]
     explained = [(gap.topic, gap.partition) for gap in gaps]
     explained += [(one.topic, one.partition) for one in found]
     for tp in sorted(explained):
         positions.excuse(connection, *tp, committed.get(tp))
-    for gap in sorted(gaps):
+    for gap in fresh:
         trust.mark_fed(connection, _doubt(gap), gap.topic, gap.seen_at)
     for topic, seen_at in sorted({(one.topic, one.seen_at) for one in found}):
         trust.mark_everybody(connection, Doubt.DATABASE_RESTORED, topic, seen_at)
-    for gap in gaps:
+    for gap in fresh:
         owing.note(connection, _gap_page(gap), "gap")
     if found:
         _tell(connection, found)
@@ -52,10 +77,25 @@ def _doubt(gap: Gap) -> Doubt:
     return Doubt(f"gap.{gap.reason.value}")
 
 
+def latest_gap(connection: Connection, partition: str) -> str:
+    """Return the key of the latest gap in *partition* (``TOPIC/NUMBER``), empty if none was.
+
+    Only a gap sets a position back, so it tells apart what happened at one offset before and after.
+    """
+    notices = schema.notices.c
+    query = select(notices.key, notices.body).where(notices.kind == Kind.GAP.value)
+    for row in connection.execute(query.order_by(notices.id.desc())):
+        if json.loads(row.body)["partition"] == partition:
+            return str(row.key)
+    return ""
+
+
 def _gap_page(gap: Gap) -> Notice:
     why = Why(reason=_doubt(gap), topic=gap.topic, since=gap.seen_at)
+    where = (gap.topic, str(gap.partition), gap.topic_id)
     return Notice(
-        key=key_of(Kind.GAP, gap.topic, str(gap.partition), gap.topic_id, str(gap.expected)),
+        # The same offset may be lost again: by when it was seen each is one of its own.
+        key=key_of(Kind.GAP, *where, str(gap.expected), str(gap.resume), str(gap.seen_at)),
         kind=Kind.GAP,
         severity=Severity.PAGE,
         created_at=gap.seen_at,
@@ -90,8 +130,10 @@ def _tell(connection: Connection, found: Sequence[Ahead]) -> None:
 
 def _paged(connection: Connection, now: Instant) -> bool:
     notices = schema.notices.c
-    recent = (notices.kind == Kind.DATABASE_RESTORED.value, notices.created_at > now - _ONE_EVENT)
-    return connection.execute(select(notices.id).where(*recent).limit(1)).first() is not None
+    at = notices.created_at  # one that lies far ahead is of a clock that was wrong, and no excuse
+    around = at.between(now - _ONE_EVENT + 1, now + _ONE_EVENT)
+    query = select(notices.id).where(notices.kind == Kind.DATABASE_RESTORED.value, around)
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def _page(found: Sequence[Ahead], whys: Sequence[Why], seen_at: Instant) -> Notice:

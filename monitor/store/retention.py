@@ -1,10 +1,10 @@
 """Nothing deletes evidence: what the database itself refuses, and whether it still does.
 
 Order No. 19 art. 9 asks for three years. facetally keeps the audit log, the book of facts, duties,
-steps, notices and calendars for ever: the number is a fold of the book and the chain has no
-beginning but its first entry, so there is no part that could go. Migration 0005 has the database
-refuse it, to the owner of the tables, too; who wants to must drop a trigger first, which is no
-accident.
+steps, ends of use, changes, what people told, notices and calendars for ever: the number is a fold
+of the book and the chain has no beginning but its first entry, so there is no part that could go.
+Migrations 0006 and 0007 have the database refuse it, to the owner of the tables, too; who wants to
+must drop a trigger first, which is no accident.
 """
 
 from __future__ import annotations
@@ -23,9 +23,13 @@ KEPT: Mapping[str, tuple[str, ...]] = {
     "audit_head": ("delete",),
     "book": ("delete", "update"),
     "calendars": ("delete", "update"),
+    "changes": ("delete",),
     "duties": ("delete",),
     "notices": ("delete",),
     "steps": ("delete", "update"),
+    "terminations": ("delete", "update"),
+    "told_events": ("delete", "update"),
+    "told_numbers": ("delete", "update"),
 }
 """What may not be done to the rows of a table; ``replace`` is an insertion over another row."""
 

@@ -3,10 +3,10 @@
 Registers (what is so now): ``subjects`` (one packed row per subject and processor), ``faces`` (the
 owner of each named slot), ``links``, ``removals``, ``stock``. Evidence (append-only): ``book``,
 ``audit``. What is owed: ``reaches``, ``duties``, ``steps``, ``terminations``, ``changes``,
-``notices``, ``deliveries``, ``channels``. The
-way in: ``positions``, ``topics``, ``ends``, ``feeds``, ``snapshots``, ``rejects``, ``ignored``,
-``unverified``, ``files``. Told by people: ``told_numbers``, ``told_events``. For early warnings and
-forecasts: ``approaches``, ``days``.
+``notices``, ``deliveries``, ``channels``. The way in: ``moments``, ``positions``, ``topics``,
+``ends``, ``feeds``, ``snapshots``, ``rejects``, ``ignored``, ``unverified``, ``files``. Told by
+people: ``told_numbers``, ``told_events``. For early warnings and forecasts: ``approaches``,
+``days``.
 """
 
 from __future__ import annotations
@@ -161,6 +161,7 @@ reaches = _keyed(
     _may("trigger_at", BigInteger),  # null: not reached
     _may("individuals", BigInteger),
     _may("first_seen_at", BigInteger),
+    _may("first_seen_no", BigInteger),  # the moment
     _may("confirmed_at", BigInteger),
     _may("paged_at", BigInteger),  # as unconfirmed
     _may("after", BigInteger),  # the latch was armed anew then: only a later reach counts
@@ -182,6 +183,7 @@ duties = _table(
     _must("proof", Text),
     _may("closed_at", BigInteger),
     _may("annulled", Text),  # the reason, if it was closed without anything being done
+    _may("asked", Text),  # which restatement waits for a person
     _may("due_at", BigInteger),  # the first instant that is too late, of a clock of hours
     UniqueConstraint("processor_id", "rule", "key"),
 )
@@ -263,6 +265,7 @@ channels = _keyed(
 
 # -- the way in ------------------------------------------------------------------------------
 
+moments = _keyed("moments", _key("id", Integer), _must("number", BigInteger))  # ``moments.py``
 positions = _keyed(
     "positions",
     _key("topic", Text),
@@ -276,6 +279,7 @@ positions = _keyed(
     _may("read_at", BigInteger),  # the latest record was sent and read, or reading began
     _may("excused", BigInteger),  # just this committed offset of the group is explained
     _may("passed", BigInteger),  # read up to here before a gap in the same topic
+    _may("stopped_at", BigInteger),  # nothing is read of it since, until a person mends it
 )
 topics = _keyed(
     "topics",
@@ -283,12 +287,14 @@ topics = _keyed(
     _must("topic_id", Text),
     _must("partitions", Integer),
     _may("told_silent", BigInteger),  # `read_at` of the record whose silence was told
+    _may("gone_since", BigInteger),  # it was there, and is not
 )
 ends = _keyed(
     "ends",
     _key("topic", Text),
     _key("partition", Integer),
     _must("looked_at", BigInteger),  # reading is known to have been at the end then
+    _must("moment", BigInteger),  # that was the latest before the end was looked up
 )
 feeds = _keyed("feeds", _key("topic", Text), _key("processor_id", Integer))
 snapshots = _keyed(
@@ -298,7 +304,7 @@ snapshots = _keyed(
     _may("row_until", BigInteger),
     _may("incremental_until", BigInteger),
     _may("ended_at", BigInteger),
-    _may("ended_seen_at", BigInteger),  # our clock, when that was first known
+    _may("ended_seen_no", BigInteger),  # the moment at which that was first known
 )
 unverified = _keyed(
     "unverified",
@@ -307,6 +313,8 @@ unverified = _keyed(
     _key("topic", Text),
     _must("since", BigInteger),
     _may("accepted_at", BigInteger),  # when a person took it away
+    _may("marked_no", BigInteger),  # the moment at which it was last written, by no person
+    _may("last_at", BigInteger),  # when that was, by the clock of who saw it
 )
 files = _keyed(
     "files",  # that are being applied, or whose ``apply`` died
@@ -363,6 +371,7 @@ approaches = _keyed(
     _must("at_least", BigInteger),
     _must("passes", Integer),  # how often this was told
     _may("seen_at", BigInteger),  # our clock: the number was first seen at or over it
+    _may("seen_no", BigInteger),  # the moment
     _may("newest_at", BigInteger),  # of the facts that the number seen then was made of
     _may("told_at", BigInteger),
 )

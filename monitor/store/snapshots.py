@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from monitor.facts import Instant
 from monitor.intake import Batch, SnapshotSign
-from monitor.store import bulk, schema
+from monitor.store import bulk, moments, schema
 from monitor.store.locks import lock_signs
 
 _MINUTE: Instant = 60_000_000  # how exactly the latest end is kept once it is past all rows
@@ -24,13 +24,13 @@ WHOLE = ""  # in place of a topic: said of the connector as a whole
 class Known:
     """Latest initial row, latest incremental row, latest proof that the initial one was over.
 
-    ``ended_seen_at`` is our own clock when that proof was first read.
+    ``ended_seen_no`` is the moment at which that proof was first read.
     """
 
     row_until: Instant | None = None
     incremental_until: Instant | None = None
     ended_at: Instant | None = None
-    ended_seen_at: Instant | None = None
+    ended_seen_no: int | None = None
 
 
 def note_signs(connection: Connection, batches: Sequence[Batch]) -> None:
@@ -40,23 +40,23 @@ def note_signs(connection: Connection, batches: Sequence[Batch]) -> None:
     workers on different partitions of one connector need not wait for each other.
     """
     signs = [(batch.topic, sign) for batch in batches for sign in batch.signs]
-    seen_at = max((batch.read_at for batch in batches), default=0)
     connectors = {sign.connector for _, sign in signs}
     if not signs or not _adds(read(connection, connectors), signs):
         return
     lock_signs(connection)
+    seen_no = moments.take(connection)
     known = read(connection, connectors)
     for topic, sign in signs:
         rows_until = _rows_until(known, sign.connector)
         one = known.setdefault((sign.connector, topic), Known())
         _note_row(one, sign)
         if sign.ends_table:
-            _note_end(one, sign.at, rows_until, seen_at)
+            _note_end(one, sign.at, rows_until, seen_no)
         if sign.ends_all:
             whole = known.setdefault((sign.connector, WHOLE), Known())
-            _note_end(whole, sign.at, rows_until, seen_at)
+            _note_end(whole, sign.at, rows_until, seen_no)
     rows = [
-        (*key, one.row_until, one.incremental_until, one.ended_at, one.ended_seen_at)
+        (*key, one.row_until, one.incremental_until, one.ended_at, one.ended_seen_no)
         for key, one in sorted(known.items())
     ]
     bulk.upsert(connection, schema.snapshots, rows)
@@ -88,10 +88,10 @@ def _note_row(known: Known, sign: SnapshotSign) -> None:
         known.row_until = _later(known.row_until, sign.at)
 
 
-def _note_end(known: Known, at: Instant, rows_until: Instant, seen_at: Instant) -> None:
+def _note_end(known: Known, at: Instant, rows_until: Instant, seen_no: int) -> None:
     """Note that the snapshot was over at *at*; another one may have begun since the last end."""
     if known.ended_at is None or known.ended_at < rows_until:
-        known.ended_seen_at = seen_at
+        known.ended_seen_no = seen_no
     known.ended_at = _later(known.ended_at, at)
 
 
@@ -108,7 +108,7 @@ def read(
         query = query.where(schema.snapshots.c.connector.in_(list(connectors)))
     return {
         (row.connector, row.topic): Known(
-            row.row_until, row.incremental_until, row.ended_at, row.ended_seen_at
+            row.row_until, row.incremental_until, row.ended_at, row.ended_seen_no
         )
         for row in connection.execute(query)
     }
@@ -125,19 +125,19 @@ def unfinished(known: dict[tuple[str, str], Known]) -> set[str]:
     return topics
 
 
-def ended(known: dict[tuple[str, str], Known], topic: str) -> tuple[Instant, Instant] | None:
-    """Return the last row of the finished snapshot in *topic*, and when we first knew its end.
+def ended(known: dict[tuple[str, str], Known], topic: str) -> tuple[Instant, int] | None:
+    """Return the last row of the finished snapshot in *topic*, and the moment we knew its end at.
 
     None if the topic did not begin with one, or it is not over.
     """
     found = [
-        (one.row_until, end.ended_seen_at)
+        (one.row_until, end.ended_seen_no)
         for (connector, of), one in known.items()
         if of == topic and one.row_until is not None
         for end in (one, known.get((connector, WHOLE), Known()))
         if end.ended_at is not None
         and end.ended_at >= one.row_until
-        and end.ended_seen_at is not None
+        and end.ended_seen_no is not None
     ]
     return max(found, default=None)
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.facts import Instant
-from monitor.store import files, positions, schema, snapshots
+from monitor.store import files, moments, positions, schema, snapshots
 from monitor.store.engine import is_sqlite
 from monitor.store.names import Names
 from monitor.trust import Doubt, Sources, Why, silent_since
@@ -42,7 +42,10 @@ class Trust:
         self.known = snapshots.read(connection)
         self._last = _last_read(connection)
         self._files = files.whys(connection)
-        self._there = set(connection.scalars(select(schema.topics.c.topic)))
+        topics = schema.topics.c
+        found = connection.execute(select(topics.topic, topics.gone_since))
+        self._there = {row.topic: row.gone_since for row in found}
+        self._stopped = positions.stopped(connection)
         self._fed = {row.topic for row in connection.execute(select(schema.feeds.c.topic))}
 
     def topics(self, processor: str) -> list[str]:
@@ -55,6 +58,7 @@ class Trust:
         topics = self.topics(processor)
         found = written(self._connection, number)
         found += self._missing(processor)
+        found += self._held(processor, topics)
         found += self._silent(processor, topics)
         found += self._files
         unfinished = snapshots.unfinished(self.known)
@@ -74,22 +78,34 @@ class Trust:
         """Yield silent topics: those that fed it, and those that could and have fed nobody."""
         if self._now is None or not self._sources.silent_after:
             return
-        feeding = self._sources.feeding(processor) if self._sources.feeding is not None else ()
-        bearing = {*topics, *(topic for topic in feeding if topic not in self._fed)}
+        bearing = self._bearing(processor, topics)
         for topic in sorted(bearing & self._sources.silent_after.keys() & self._last.keys()):
             limit = self._sources.silent_after[topic]
             since = silent_since(self._last[topic], limit, self._now)
             if since is not None:
                 yield Why(reason=Doubt.SOURCE_SILENT, topic=topic, since=since)
 
+    def _held(self, processor: str, topics: Collection[str]) -> Iterator[Why]:
+        """Yield topics of which a partition is stopped: nothing of it is read any more."""
+        for topic in sorted(self._bearing(processor, topics) & self._stopped.keys()):
+            yield Why(reason=Doubt.PARTITION_STOPPED, topic=topic, since=self._stopped[topic])
+
+    def _bearing(self, processor: str, topics: Collection[str]) -> set[str]:
+        """Return the topics that fed it, and those that could and have fed nobody."""
+        feeding = self._sources.feeding(processor) if self._sources.feeding is not None else ()
+        return {*topics, *(topic for topic in feeding if topic not in self._fed)}
+
     def _missing(self, processor: str) -> Iterator[Why]:
-        """Yield the topics that could feed it and that no worker has ever seen.
+        """Yield the topics that could feed it and are gone, or that no worker has ever seen.
 
         Before a worker has seen any of them nobody can know.
         """
-        if self._sources.feeding is not None and self._there:
-            for topic in sorted({*self._sources.feeding(processor)} - self._there):
-                yield Why(reason=Doubt.TOPIC_MISSING, topic=topic, since=0)
+        if self._sources.feeding is None or not self._there:
+            return
+        for topic in sorted({*self._sources.feeding(processor)}):
+            since = self._there.get(topic, 0)
+            if since is not None:
+                yield Why(reason=Doubt.TOPIC_MISSING, topic=topic, since=since)
 
     def _unread(self, processor: str, topic: str) -> list[Why]:
         """Say so if a snapshot is over, but partitions that can hold its rows are not read so far.
@@ -100,8 +116,8 @@ class Trust:
         feeding = self._sources.feeding
         if over is None or feeding is None or not positions.is_read(self._connection, topic):
             return []
-        row_until, seen_at = over
-        if positions.all_passed(self._connection, feeding(processor), row_until, seen_at):
+        row_until, seen_no = over
+        if positions.all_passed(self._connection, feeding(processor), row_until, seen_no):
             return []
         return [Why(reason=Doubt.SNAPSHOT_RUNNING, topic=topic, since=row_until)]
 
@@ -145,12 +161,13 @@ def mark_fed(connection: Connection, reason: Doubt, topic: str, since: Instant) 
     """Write that whoever *topic* feeds, now or later, is unverified."""
     feeds = schema.feeds.c
     fed = select(feeds.processor_id).where(feeds.topic == topic)
-    mark(connection, connection.scalars(fed), reason, topic, since)
+    mark(connection, connection.scalars(fed).all(), reason, topic, since)
 
 
 def mark_everybody(connection: Connection, reason: Doubt, topic: str, since: Instant) -> None:
     """Write that every processor that there is or will be is unverified."""
-    mark(connection, connection.scalars(select(schema.processors.c.id)), reason, topic, since)
+    everybody = connection.scalars(select(schema.processors.c.id)).all()
+    mark(connection, everybody, reason, topic, since)
 
 
 def mark(
@@ -160,8 +177,23 @@ def mark(
 
     In one order, everybody last, as ``accept`` does.
     """
+    moment = moments.take(connection)
     for number in (*sorted(numbers), EVERYBODY):
-        _write(connection, number, reason, topic, since=since, accepted_at=None)
+        _open(connection, number, reason, topic, since, moment)
+
+
+def marked_at(connection: Connection, reason: Doubt, topic: str) -> int:
+    """Return the moment at which *reason* was last written of *topic*; 0: never."""
+    columns = _table.c
+    of_it = (columns.reason == reason.value, columns.topic == topic)
+    return connection.scalar(select(func.max(columns.marked_no)).where(*of_it)) or 0
+
+
+def last_at(connection: Connection, reason: Doubt, topic: str) -> Instant:
+    """Return when *reason* was last seen of *topic*, by the clock of whoever saw it; 0: never."""
+    columns = _table.c
+    of_it = (columns.reason == reason.value, columns.topic == topic)
+    return connection.scalar(select(func.max(columns.last_at)).where(*of_it)) or 0
 
 
 def accept(connection: Connection, number: int, why: Why, now: Instant) -> None:
@@ -169,7 +201,7 @@ def accept(connection: Connection, number: int, why: Why, now: Instant) -> None:
 
     When all have accepted what was written of everybody, who comes later need not.
     """
-    _write(connection, number, why.reason, why.topic, since=why.since, accepted_at=now)
+    _close(connection, number, why, now)
     everyone = list(connection.scalars(select(schema.processors.c.id)))
     if not any(_holds(connection, one, why) for one in everyone):
         columns = _table.c
@@ -186,28 +218,30 @@ def _holds(connection: Connection, number: int, why: Why) -> bool:
     return any((one.reason, one.topic) == same for one in written(connection, number))
 
 
-def _write(
-    connection: Connection,
-    number: int,
-    reason: Doubt,
-    topic: str,
-    *,
-    since: Instant,
-    accepted_at: Instant | None,
+def _open(
+    connection: Connection, number: int, reason: Doubt, topic: str, since: Instant, moment: int
 ) -> None:
-    row = {
-        "processor_id": number,
-        "reason": reason.value,
-        "topic": topic,
-        "since": since,
-        "accepted_at": accepted_at,
+    newest = {"marked_no": moment, "last_at": since}
+    row = _insert(connection, number, reason, topic, since=since, **newest)
+    was_open = _table.c.accepted_at.is_(None)
+    again = {
+        "since": case((was_open, _table.c.since), else_=since),
+        "accepted_at": None,
+        **newest,
     }
-    dialect = sqlite if is_sqlite(connection) else postgresql
-    statement = dialect.insert(_table).values(row)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=list(_table.primary_key),
-            set_={"since": since, "accepted_at": accepted_at},
-            where=None if accepted_at is not None else _table.c.accepted_at.is_not(None),
-        )
-    )
+    connection.execute(row.on_conflict_do_update(index_elements=[*_table.primary_key], set_=again))
+
+
+def _close(connection: Connection, number: int, why: Why, now: Instant) -> None:
+    row = _insert(connection, number, why.reason, why.topic, since=why.since, accepted_at=now)
+    closed = {"since": why.since, "accepted_at": now}
+    connection.execute(row.on_conflict_do_update(index_elements=[*_table.primary_key], set_=closed))
+
+
+def _insert(
+    connection: Connection, number: int, reason: Doubt, topic: str, **more: int
+) -> postgresql.Insert | sqlite.Insert:
+    row = {"processor_id": number, "reason": reason.value, "topic": topic, **more}
+    if is_sqlite(connection):
+        return sqlite.insert(_table).values(row)
+    return postgresql.insert(_table).values(row)

@@ -11,7 +11,8 @@ from monitor.facts import Instant
 from monitor.folding import Looked, Movement, Watch
 from monitor.history import Point, Threshold
 from monitor.rules import Rule
-from monitor.store import bulk, schema
+from monitor.store import bulk, moments, schema
+from monitor.store.moments import Sight
 from monitor.store.names import Names
 
 _OFF = 0  # in place of the number of a rule that is not enabled
@@ -33,6 +34,7 @@ class Reach:
     trigger_at: Instant | None = None
     individuals: int | None = None
     first_seen_at: Instant | None = None
+    first_seen_no: int | None = None
     confirmed_at: Instant | None = None
     paged_at: Instant | None = None
     after: Instant | None = None
@@ -57,29 +59,35 @@ class Reach:
         """Reached, but not confirmed (DESIGN section 3, confirmed reach)."""
         return self.trigger_at is not None and self.confirmed_at is None
 
-    def found(self, point: Point | None, now: Instant) -> Reach:
+    def anew(self, seen: Sight) -> Reach:
+        """Return the reach as one that is seen for the first time."""
+        return replace(self, first_seen_at=seen.at, first_seen_no=seen.moment)
+
+    def not_ahead_of(self, now: Instant) -> Reach:
+        """Return the reach, seen now if it was seen by a clock that was ahead."""
+        if self.first_seen_at is None or self.first_seen_at <= now:
+            return self
+        return replace(self, first_seen_at=now)
+
+    def not_reached(self) -> Reach:
+        """Return the reach as one that there never was."""
+        return self.rearmed(self.latch, self.after)
+
+    def found(self, point: Point | None, seen: Sight) -> Reach:
         """Return the reach as the fold has it now; *point* None: nothing was reached."""
         if point is None:
-            return replace(
-                self,
-                trigger_at=None,
-                individuals=None,
-                first_seen_at=None,
-                confirmed_at=None,
-                paged_at=None,
-            )
-        seen = self.first_seen_at
+            return self.not_reached()
+        reach = replace(self, trigger_at=point.at, individuals=point.individuals)
         # A later instant was not looked for when ends were looked up for the earlier one.
-        if seen is None or (self.pending and point.at > (self.trigger_at or 0)):
-            seen = now
-        return replace(self, trigger_at=point.at, individuals=point.individuals, first_seen_at=seen)
+        later = self.pending and point.at > (self.trigger_at or 0)
+        return reach.anew(seen) if later or self.first_seen_at is None else reach
 
-    def unopened(self, before: Reach, now: Instant) -> Reach:
+    def unopened(self, before: Reach, seen: Sight) -> Reach:
         """Return the reach of which no duty came; at another instant than *before* one may."""
         if self.trigger_at is None or self.trigger_at == before.trigger_at:
             return self
-        seen = now if before.confirmed_at is not None else self.first_seen_at
-        return replace(self, confirmed_at=None, first_seen_at=seen)
+        reach = replace(self, confirmed_at=None)
+        return reach.anew(seen) if before.confirmed_at is not None else reach
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +140,7 @@ class Watches:
                 trigger_at=row.trigger_at,
                 individuals=row.individuals,
                 first_seen_at=row.first_seen_at,
+                first_seen_no=row.first_seen_no,
                 confirmed_at=row.confirmed_at,
                 paged_at=row.paged_at,
                 after=row.after,
@@ -188,10 +197,18 @@ class Watches:
             raising=since.raising + movement.raising,
             passed=since.passed or looked.passed,
         )
-        for rule_id, reach in self.reaches[processor].items():
-            point = looked.reached.get(reach.at_least)
-            if point is not None and reach.trigger_at is None and reach.after is None:
-                self.reaches[processor][rule_id] = reach.found(point, now)
+        new = {
+            rule_id: point
+            for rule_id, reach in self.reaches[processor].items()
+            if (point := looked.reached.get(reach.at_least)) is not None
+            and reach.trigger_at is None
+            and reach.after is None
+        }
+        if new:
+            seen = Sight(now, moments.take(self._connection))
+            for rule_id, point in new.items():
+                reach = self.reaches[processor][rule_id]
+                self.reaches[processor][rule_id] = reach.found(point, seen)
 
     def save(self) -> None:
         """Write all of them."""
@@ -230,6 +247,7 @@ def _reach_row(number: int, reach: Reach) -> tuple[object, ...]:
         reach.trigger_at,
         reach.individuals,
         reach.first_seen_at,
+        reach.first_seen_no,
         reach.confirmed_at,
         reach.paged_at,
         reach.after,

@@ -69,9 +69,13 @@ class Feed:
         self.keeper.keep([one])
         self._offsets[topic, partition] = following
 
-    def at_end(self, partition: int, looked_at: Instant, topic: str = TOPIC) -> None:
+    def at_end(
+        self, partition: int, looked_at: Instant, topic: str = TOPIC, moment: int | None = None
+    ) -> None:
+        """Find the end where the position is, looked up at this *moment*, or now."""
         end = self._offsets.get((topic, partition), 0)
-        self.keeper.ends([EndSeen(topic, partition, end, looked_at)])
+        asked = self.keeper.moment() if moment is None else moment
+        self.keeper.ends([EndSeen(topic, partition, end, looked_at, asked)])
 
     def tick(self, now: Instant) -> None:
         """Tick as a keeper does that has not looked back for a while."""

@@ -69,6 +69,26 @@ def test_applied_again_to_its_end_the_file_counts(killed: tuple[Home, Path]) -> 
     assert warned == ""
 
 
+def test_a_plain_file_that_was_cut_within_a_line_confirms_nothing_until_it_is_whole(
+    tmp_path: Path,
+) -> None:
+    """As a copy leaves it that ran out of room: what is missing takes somebody away again."""
+    made = ready(tmp_path, RULES, max_batch_records=50)
+    whole = "".join(f"{line}\n" for line in [*HALF, TAKES_AWAY])
+    file = tmp_path / "export.ndjson"
+    file.write_text(whole[:-20])
+    refused = made.run("apply", str(file), "--source", "cloudevents")
+    another_applied(made)
+    cut = of_acme(made)
+    file.write_text(whole)
+    made.good("apply", str(file), "--source", "cloudevents")
+
+    assert refused.code == 2
+    assert "export.ndjson ends in the middle of a line after" in refused.err
+    assert cut == ("pending", [("file_unfinished", "export.ndjson")], 0)
+    assert of_acme(made) == ("no", [], 0)
+
+
 def test_abandoned_by_a_person_what_was_read_counts(killed: tuple[Home, Path]) -> None:
     made, _ = killed
     said = made.good("abandon", "--by", "privacy office", "--because", "will not come again")

@@ -143,7 +143,7 @@ def confirm(keeper: SqlKeeper) -> None:
     """Have the one partition that feeds everybody read to its end."""
     (stored,) = keeper.positions([("faces", 0)]).values()
     keeper.topics([TopicSeen("faces", stored.topic_id, 1)])
-    keeper.ends([EndSeen("faces", 0, stored.next_offset, NOW + 1)])
+    keeper.ends([EndSeen("faces", 0, stored.next_offset, NOW + 1, keeper.moment())])
     keeper.finish(NOW + 2)
 
 

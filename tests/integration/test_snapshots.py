@@ -62,6 +62,12 @@ def started(engine: Engine) -> SqlKeeper:
     return keeper
 
 
+def at_ends(keeper: SqlKeeper, ends: dict[int, int]) -> None:
+    """Find these ends, and read them, by a clock that says nothing."""
+    moment = keeper.moment()
+    keeper.ends([EndSeen(TOPIC, number, end, NOW, moment) for number, end in ends.items()])
+
+
 def test_rows_without_an_end_are_a_snapshot_that_runs(engine: Engine) -> None:
     started(engine).keep([part(0, range(3), ROW)])
 
@@ -71,7 +77,7 @@ def test_rows_without_an_end_are_a_snapshot_that_runs(engine: Engine) -> None:
 def test_an_end_on_one_partition_says_nothing_of_one_that_lags(engine: Engine) -> None:
     keeper = started(engine)
     keeper.keep([part(0, range(3), LAST_OF_TABLE)])
-    keeper.ends([EndSeen(TOPIC, 0, 3, NOW + 1)])
+    at_ends(keeper, {0: 3})
 
     assert reasons(engine) == ["snapshot_running"]
 
@@ -79,9 +85,9 @@ def test_an_end_on_one_partition_says_nothing_of_one_that_lags(engine: Engine) -
 def test_an_end_looked_up_before_the_last_row_was_known_does_not_count(engine: Engine) -> None:
     keeper = started(engine)
     keeper.keep([part(1, range(3, 5), ROW)])
-    keeper.ends([EndSeen(TOPIC, 1, 2, NOW - 1)])
+    at_ends(keeper, {1: 2})
     keeper.keep([part(0, range(3), LAST_OF_TABLE)])
-    keeper.ends([EndSeen(TOPIC, 0, 3, NOW + 1)])
+    at_ends(keeper, {0: 3})
 
     assert reasons(engine) == ["snapshot_running"]
 
@@ -89,6 +95,6 @@ def test_an_end_looked_up_before_the_last_row_was_known_does_not_count(engine: E
 def test_read_to_the_end_of_every_partition_it_is_verified(engine: Engine) -> None:
     keeper = started(engine)
     keeper.keep([part(0, range(3), LAST_OF_TABLE), part(1, range(3, 5), ROW)])
-    keeper.ends([EndSeen(TOPIC, 0, 3, NOW + 1), EndSeen(TOPIC, 1, 2, NOW + 1)])
+    at_ends(keeper, {0: 3, 1: 2})
 
     assert reasons(engine) == []

@@ -8,10 +8,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Engine
+import pytest
+from sqlalchemy import Engine, event
 
 from monitor.approach import Levels
-from monitor.facts import Fact
+from monitor.facts import Fact, Instant
 from monitor.forecast import Outlook
 from monitor.store.approaching import outlooks, warned
 from monitor.store.engine import reading
@@ -128,8 +129,8 @@ def fed(engine: Engine) -> Feed:
     """Sixteen people of partition 0 are read; partition 1, which may remove them, is not."""
     feed = Feed(engine, chosen=POLICY)
     feed.read(0, people(0, 16))
-    feed.at_end(0, NOW + SECOND)
     feed.tick(NOW)
+    feed.at_end(0, NOW + SECOND)
     return feed
 
 
@@ -148,6 +149,37 @@ def test_a_number_is_told_when_every_partition_was_at_its_end_since(engine: Engi
     feed.tick(NOW + 2 * SECOND)
 
     assert told(engine) == [(80, 16)]
+
+
+@pytest.mark.parametrize("looked_at", [NOW - SECOND, NOW, NOW + SECOND])
+def test_an_end_that_was_looked_up_before_the_number_was_seen_tells_nothing_by_any_clock(
+    engine: Engine, looked_at: Instant
+) -> None:
+    feed = Feed(engine, chosen=POLICY, partitions=1)
+    before = feed.keeper.moment()
+    feed.read(0, people(0, 16))
+    feed.tick(NOW)
+    feed.at_end(0, looked_at, moment=before)
+    feed.tick(NOW + 2 * SECOND)
+
+    assert told(engine) == []
+    feed.at_end(0, looked_at)
+    feed.tick(NOW + 3 * SECOND)
+
+    assert told(engine) == [(80, 16)]
+
+
+def test_shares_of_two_rules_are_seen_at_one_moment_before_anything_is_told(engine: Engine) -> None:
+    """The audit log is locked after the moment, never before."""
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda _c, _u, sql, *_: statements.append(sql))
+    read(engine, people(0, 32), chosen=policy(40, 39))
+    took = [n for n, sql in enumerate(statements) if sql.startswith("INSERT INTO moments")]
+    wrote = [n for n, sql in enumerate(statements) if sql.startswith("INSERT INTO audit ")]
+
+    assert told(engine) == [(80, 32), (80, 32)]
+    assert took[-1] < wrote[0]
+    assert {row.seen_no for row in rows(engine, "approaches")} == {len(took)}
 
 
 def test_a_number_is_told_when_the_other_partition_has_passed_its_newest_fact(

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar, cast
 
 import pytest
 from sqlalchemy import Engine, event
 
-from monitor.intake import Gap, GapReason, PositionMoved, Written
+from monitor.intake import Gap, GapReason, PositionMoved, TopicSeen, Written
 from monitor.store.engine import reading
 from monitor.store.keeper import SqlKeeper
 from monitor.store.reading import status
 from monitor.trust import Sources
 from streams.admin import Admin
-from streams.placing import Committed, Known, Span, aheads
+from streams.placing import Committed, Known, Span, aheads, from_metadata, to_metadata
 from streams.reader import Reader, Source
 from streams.telling import Logged
 from streams.transport import Partition
 from streams.watch import Watch
-from tests.builders import ANN, BOB, enrolled
+from tests.builders import ANN, BOB, CY, enrolled
 from tests.integration.store_kit import (
     NOW,
     SECOND,
@@ -51,12 +54,15 @@ def reasons(engine: Engine) -> dict[str, list[str]]:
 class Broker:
     """What Kafka says of one partition and of the group, and what it is told."""
 
-    def __init__(self, span: Span, committed: Committed) -> None:
-        self.span, self.said = span, committed
+    def __init__(self, span: Span, committed: Committed, *more: Span) -> None:
+        self.span, self.said, self.more = span, committed, more
         self.published: list[tuple[Mapping[Partition, int], str]] = []
 
     def spans(self, partitions: Iterable[Partition]) -> dict[Partition, Span]:
-        return dict.fromkeys(partitions, self.span)
+        return {tp: (self.span, *self.more)[tp[1]] for tp in partitions}
+
+    def topics(self, names: Iterable[str]) -> list[TopicSeen]:
+        return [TopicSeen(name, self.span.topic_id, 1 + len(self.more)) for name in names]
 
     def committed(self, group: str) -> Mapping[Partition, Committed]:  # noqa: ARG002 - there is one
         return {HERE: self.said}
@@ -102,13 +108,22 @@ def reader_of(monitor: SqlKeeper, broker: Broker, threads: Here) -> Reader:
     return reader
 
 
-async def placed(reader: Reader, *, wanted: bool = True) -> None:
-    """Have the reader place the partition, trying again as often as it does."""
+async def placed(reader: Reader, *, wanted: bool = True, of: Iterable[Partition] = (HERE,)) -> None:
+    """Have the reader place the partitions, trying again as often as it does.
+
+    Raises what nobody catches, such as ``Killed``.
+    """
     if wanted:
-        reader.assigned([HERE])
+        reader.assigned(of)
     forever = asyncio.ensure_future(reader.place_forever())
-    await until(lambda: HERE in reader.parts)
+    await until(lambda: forever.done() or reader.parts.keys() >= {*of})
+    if forever.done():
+        forever.result()
     forever.cancel()
+
+
+class Killed(BaseException):
+    """Ends a process where it is raised: nobody catches it."""
 
 
 async def until(seen: Callable[[], bool]) -> None:
@@ -178,13 +193,13 @@ def test_a_worker_that_dies_at_any_statement_of_its_beginning_finds_it_all_again
         def fail(*_: object) -> None:
             done.append(None)
             if len(done) == statement:
-                raise KeyboardInterrupt  # nobody catches it: the process ends here
+                raise Killed
 
         event.listen(engine, "before_cursor_execute", fail)
         died = False
         try:
             asyncio.run(placed(reader_of(monitor, broker, Here())))
-        except KeyboardInterrupt:
+        except Killed:
             died = True
         event.remove(engine, "before_cursor_execute", fail)
         asyncio.run(placed(reader_of(monitor, broker, Here())))
@@ -200,7 +215,8 @@ def test_what_was_found_is_published_at_once_so_that_it_is_not_found_again(engin
     broker = Broker(Span("id", 0, 2000), Committed(1000, Written(9, 9)))
     asyncio.run(placed(reader_of(monitor, broker, Here())))
 
-    assert broker.published == [({HERE: 100}, "facetally audit=0 book=1")]
+    zeros = "0" * 16
+    assert broker.published == [({HERE: 100}, f"facetally audit=0 book=1 seal={zeros} known={NOW}")]
 
 
 def test_a_database_that_went_back_under_a_running_worker_is_told(engine: Engine) -> None:
@@ -209,12 +225,13 @@ def test_a_database_that_went_back_under_a_running_worker_is_told(engine: Engine
     monitor.keep([batch([enrolled(ANN, 1)], move=(0, None, 100))])
     broker = Broker(Span("id", 0, 2000), Committed(0))
     reader = reader_of(monitor, broker, Here())
-    asyncio.run(placed(reader))
-    before = reasons(engine)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE positions SET next_offset = 80")
-    reader.lost([HERE])
-    asyncio.run(placed(reader, wanted=False))
+    with asyncio.Runner() as loop:  # one loop, as in a worker: the reader's events belong to it
+        loop.run(placed(reader))
+        before = reasons(engine)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE positions SET next_offset = 80")
+        reader.lost([HERE])
+        loop.run(placed(reader, wanted=False))
 
     assert before == {"acme": []}
     assert reasons(engine) == {"acme": ["database_restored"]}
@@ -247,7 +264,7 @@ def test_a_database_that_holds_less_than_it_did_is_looked_at_anew_before_it_is_p
         await placed(reader)
         publishing = asyncio.ensure_future(watch.publish_forever(broker.publish))
         await until(lambda: len(broker.published) == 1)
-        broker.said = Committed(100, Written(0, 2))
+        broker.said = Committed(100, from_metadata(broker.published[0][1]))
         with engine.begin() as connection:
             connection.exec_driver_sql("DELETE FROM book WHERE id = 2")
         await until(lambda: not reader.parts)
@@ -256,7 +273,7 @@ def test_a_database_that_holds_less_than_it_did_is_looked_at_anew_before_it_is_p
 
     asyncio.run(live())
 
-    assert [said for _, said in broker.published] == [
+    assert [said.split(" seal=")[0] for _, said in broker.published] == [
         "facetally audit=0 book=2",
         "facetally audit=0 book=1",
     ]
@@ -328,6 +345,107 @@ def test_what_is_written_only_grows_with_facts_and_audit_entries(engine: Engine)
     monitor.keep([batch([enrolled(ANN, 1), enrolled(BOB, 1)], topic="file")])
     second = monitor.written()
 
-    assert first == Written(0, 0)
+    assert first == Written(0, 0, "0" * 16, 0)
     assert second.book == 2
     assert second.audit >= first.audit
+
+
+THERE = (TOPIC, 1)
+
+
+def begun(engine: Engine) -> list[tuple[int, int]]:
+    return [(row.partition, row.next_offset) for row in rows(engine, "positions")]
+
+
+def test_what_retention_took_of_an_added_partition_before_it_was_read_is_a_gap(
+    engine: Engine,
+) -> None:
+    monitor = keeper(engine, POLICY)
+    asyncio.run(placed(reader_of(monitor, Broker(Span("id", 0, 1), Committed(0)), Here())))
+    monitor.keep([batch([enrolled(ANN, 1)], move=(0, 0, 1))])
+    added = Broker(Span("id", 0, 1), Committed(1), Span("id", 500, 800))
+    for _ in range(2):  # found once
+        asyncio.run(placed(reader_of(monitor, added, Here()), of=(HERE, THERE)))
+    (page,) = notices(engine, "gap")
+
+    assert begun(engine) == [(0, 1), (1, 500)]
+    assert reasons(engine) == {"acme": ["gap.retention"]}
+    assert {"expected": 0, "resume": 500}.items() <= json.loads(page.body).items()
+
+
+@pytest.mark.parametrize("start", [0, 500])
+def test_a_topic_that_is_read_for_the_first_time_has_no_gap_wherever_its_log_begins(
+    engine: Engine, start: int
+) -> None:
+    """Two workers have a partition each: the first keeps where both begin."""
+    monitor = keeper(engine, POLICY)
+    broker = Broker(Span("id", 7, 9), Committed(0), Span("id", start, 800))
+    asyncio.run(placed(reader_of(monitor, broker, Here())))
+    first = begun(engine)
+    asyncio.run(placed(reader_of(monitor, broker, Here()), of=(THERE,)))
+    monitor.keep([batch([enrolled(ANN, 1)], move=(0, 7, 8))])
+
+    assert first == [(0, 7), (1, start)]
+    assert reasons(engine) == {"acme": []}
+    assert notices(engine, "gap") == []
+
+
+def test_an_added_partition_of_which_nothing_is_gone_is_no_gap(engine: Engine) -> None:
+    monitor = keeper(engine, POLICY)
+    asyncio.run(placed(reader_of(monitor, Broker(Span("id", 5, 9), Committed(0)), Here())))
+    added = Broker(Span("id", 5, 9), Committed(0), Span("id", 0, 800))
+    asyncio.run(placed(reader_of(monitor, added, Here()), of=(HERE, THERE)))
+
+    assert begun(engine) == [(0, 5), (1, 0)]
+    assert notices(engine, "gap") == []
+
+
+def test_a_partition_that_its_worker_never_reached_before_retention_did_is_a_gap(
+    engine: Engine,
+) -> None:
+    monitor = keeper(engine, POLICY)
+    first = Broker(Span("id", 7, 9), Committed(0), Span("id", 0, 800))
+    asyncio.run(placed(reader_of(monitor, first, Here())))
+    later = Broker(Span("id", 7, 9), Committed(0), Span("id", 500, 800))
+    asyncio.run(placed(reader_of(monitor, later, Here()), of=(THERE,)))
+
+    assert [json.loads(page.body)["expected"] for page in notices(engine, "gap")] == [0]
+
+
+@pytest.mark.parametrize("grown_by", ["facts", "audit entries"])
+def test_an_old_copy_that_has_grown_past_what_was_published_is_told(
+    tmp_path: Path, grown_by: str
+) -> None:
+    """A file was applied to the copy before a worker looked at it."""
+    with sqlite_engine(tmp_path) as engine:
+        monitor = keeper(engine, POLICY)
+        monitor.keep([batch([enrolled(ANN, 1)], move=(0, None, 5))])
+        copy = tmp_path / "copy"
+        with closing(sqlite3.connect(tmp_path / "store.db")) as beside:
+            beside.execute("VACUUM INTO ?", (str(copy),))
+        gap = Gap(TOPIC, 0, "id", GapReason.RETENTION, 5, 6, NOW)
+        if grown_by == "facts":
+            monitor.keep([batch([enrolled(BOB, 1)], topic="a file", read_at=NOW + SECOND)])
+        else:
+            monitor.placed(gaps=[gap])
+        said = from_metadata(to_metadata(monitor.written()))
+        right = reader_of(monitor, Broker(Span("id", 0, 9), Committed(5, said)), Here())
+        asyncio.run(placed(right))
+        false = notices(engine, "database_restored")
+    copy.rename(tmp_path / "back.db")
+    with sqlite_engine(tmp_path, "back") as engine:
+        monitor = keeper(engine, POLICY)
+        if grown_by == "facts":
+            more = [enrolled(CY, 1), enrolled(BOB, 2)]
+            monitor.keep([batch(more, topic="another", read_at=NOW + 2 * SECOND)])
+        else:
+            monitor.placed(gaps=[gap._replace(seen_at=NOW + SECOND)])
+        now_written = monitor.written()
+        broker = Broker(Span("id", 0, 9), Committed(5, said))
+        asyncio.run(placed(reader_of(monitor, broker, Here())))
+        found = notices(engine, "database_restored")
+
+    assert false == []
+    assert said is not None
+    assert (now_written.audit, now_written.book) >= (said.audit, said.book)
+    assert len(found) == 1

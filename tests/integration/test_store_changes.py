@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from monitor.changes import ChangeKind
 from monitor.facts import Fact, Instant
@@ -81,6 +81,22 @@ def test_enrolments_after_the_end_page_once(engine: Engine) -> None:
 
     (page,) = notices(engine, "enrolled_after_end")
     assert (page.severity, page.rule, page.duty) == ("page", CANCEL, "1")
+
+
+def test_an_enrolment_that_pages_and_reaches_a_threshold_takes_its_moment_first(
+    engine: Engine,
+) -> None:
+    """The audit log is locked after the moment, never before."""
+    keeping = keeper(engine, POLICY)
+    tell(keeping, enrolled(ANN, MARCH_2), terminated(MARCH_2 + DAY))
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda _c, _u, sql, *_: statements.append(sql))
+    tell(keeping, enrolled(BOB, MARCH_2 + 2 * DAY))
+    (took,) = (n for n, sql in enumerate(statements) if sql.startswith("INSERT INTO moments"))
+    (wrote,) = (n for n, sql in enumerate(statements) if sql.startswith("INSERT INTO audit "))
+
+    assert took < wrote
+    assert len(notices(engine, "enrolled_after_end")) == 1
 
 
 def test_enrolments_that_were_known_before_the_end_was_told_page_too(engine: Engine) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,24 @@ CALENDAR = {
     "sha256": "0",
     "loaded_at": 1,
 }
+TOLD = {"processor_id": 1, "at": 1, "known_at": 1}
+SAID = {"by": "office", "reason": "counted"}
+FEW: Mapping[str, Mapping[str, object]] = {
+    "steps": STEP,
+    "calendars": CALENDAR,
+    "terminations": {**TOLD, "version": "1"},
+    "changes": {
+        "processor_id": 1,
+        "kind": "purpose",
+        "what": "w",
+        "at": 1,
+        "proposed_at": 1,
+        "source": "command",
+        "evidence": "{}",
+    },
+    "told_numbers": {**TOLD, **SAID, "name": "persons", "number": 1},
+    "told_events": {**TOLD, **SAID, "kind": "incident", "reference": "r"},
+}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -51,8 +69,8 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     ours.keep([batch([enrolled(ANN, 1), enrolled(BOB, 2)])])
     ours.finish(NOW)
     with engine.begin() as connection:
-        connection.execute(schema.steps.insert().values(STEP))
-        connection.execute(schema.calendars.insert().values(CALENDAR))
+        for table, row in FEW.items():
+            connection.execute(schema.metadata.tables[table].insert().values(row))
     yield engine
     engine.dispose()
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -23,6 +24,7 @@ from monitor.intake import (
     Ignored,
     LogPoint,
     LogWentBack,
+    Move,
     PositionMoved,
     Reason,
     Reject,
@@ -31,6 +33,7 @@ from monitor.intake import (
 from monitor.limits import RejectLimit
 from monitor.marks import Marks, SystemMark
 from monitor.store.engine import AlreadyRunning, WorkerLock
+from monitor.store.keeper import SqlKeeper
 from monitor.store.names import NamespaceChanged, Registry, Scope
 from tests.builders import (
     ACME,
@@ -238,14 +241,76 @@ def test_too_many_rejects_keep_nothing_and_page_once(engine: Engine) -> None:
     kept = keeper(engine, policy(2, limit=RejectLimit(rejects=3, share=0.5, window=100)))
     kept.keep([batch([enrolled(ANN, 1)], move=(0, None, 1))])
     bad = batch([enrolled(BOB, 2)], move=(0, 1, 6), rejects=rejecting(1, 4), records=5)
-    before = dump(engine, "notices", "audit", "audit_head")
+    told = ("notices", "audit", "audit_head", "positions")
+    before = dump(engine, *told)
+    (stood,) = rows(engine, "positions")
     for _ in range(3):
         with pytest.raises(TooManyRejects):
             kept.keep([bad])
 
-    after = dump(engine, "notices", "audit", "audit_head", *NAMES)
+    after = dump(engine, *told, *NAMES)
+    (stands,) = rows(engine, "positions")
+    assert stood.stopped_at is None
+    assert [*stands] == [*stood[:-1], NOW]
     assert after == {name: kept for name, kept in before.items() if name not in NAMES}
     assert len(notices(engine, "partition_stopped")) == len(rows(engine, "audit")) == 1
+
+
+STRICT = policy(2, limit=RejectLimit(rejects=3, share=0.5, window=100))
+
+
+def stopped(kept: SqlKeeper, topic_id: str, expected: int, read_at: int = NOW) -> None:
+    """Read what stops the partition, as a worker does that tries it again and again."""
+    move = Move(TOPIC, 0, topic_id, expected, expected + 5)
+    bad = batch([], rejects=rejecting(expected, 4), records=5, read_at=read_at)
+    for later in range(2):
+        with pytest.raises(TooManyRejects):
+            kept.keep([replace(bad, move=move, read_at=read_at + later)])
+
+
+def stops(engine: Engine) -> tuple[int, int]:
+    """Return how often it was paged, and how often written down, that the partition stopped."""
+    kind = "partition.partition_stopped"
+    written = [row for row in rows(engine, "audit") if row.kind == kind]
+    return len(notices(engine, "partition_stopped")), len(written)
+
+
+def test_a_topic_made_anew_that_stops_at_the_same_offset_pages_again(engine: Engine) -> None:
+    kept = keeper(engine, STRICT)
+    kept.keep([batch([], move=(0, None, 0))])
+    stopped(kept, "id", 0)
+    kept.placed(gaps=[Gap(TOPIC, 0, "new", GapReason.RECREATED, 0, 0, NOW + 1)])
+    stopped(keeper(engine, STRICT), "new", 0, NOW + 2)
+
+    assert stops(engine) == (2, 2)
+
+
+def test_a_topic_that_lost_records_and_stops_at_the_same_offset_pages_again_each_time(
+    engine: Engine,
+) -> None:
+    """The topic is the same and so are the offsets: a broker has lost its log, more than once."""
+    kept = keeper(engine, STRICT)
+    kept.keep([batch([], move=(0, None, 0))])
+    stopped(kept, "id", 0)
+    for day in (1, 2):
+        kept.keep([batch([], move=(0, 0, 50))])
+        kept.placed(gaps=[Gap(TOPIC, 0, "id", GapReason.BEYOND_END, 50, 0, NOW + day)])
+        stopped(kept, "id", 0)
+        stopped(keeper(engine, STRICT), "id", 0, NOW + day)
+
+    assert stops(engine) == (3, 3)
+
+
+def test_a_log_that_goes_back_again_after_a_gap_pages_again(engine: Engine) -> None:
+    kept = keeper(engine)
+    kept.keep([log_batch((0, None, 1), 500, NOW)])
+    for day in (1, 2):
+        with pytest.raises(LogWentBack):
+            kept.keep([log_batch((0, 1, 2), 499, NOW + 60_000_001)])
+        kept.placed(gaps=[Gap(TOPIC, 0, "id", GapReason.BEYOND_END, 1, 0, NOW + day)])
+        kept.keep([log_batch((0, 0, 1), 500, NOW)])
+
+    assert len(notices(engine, "log_went_back")) == 2
 
 
 def test_rejects_within_the_limit_are_set_aside_with_their_coordinates(engine: Engine) -> None:
@@ -339,6 +404,35 @@ def test_after_a_gap_everybody_whom_the_topic_ever_fed_is_unverified(engine: Eng
     stored = kept.positions([HERE])[HERE]
     assert (stored.topic_id, stored.next_offset, stored.log) == ("new", 100, None)
     assert len(notices(engine, "gap")) == 1
+
+
+@pytest.mark.parametrize("reason", GapReason)
+def test_a_gap_at_the_same_offset_of_the_same_topic_is_paged_and_written_each_time(
+    engine: Engine, reason: GapReason
+) -> None:
+    kept = keeper(engine)
+    kept.keep([batch([enrolled(ANN, 1)], move=(0, None, 9))])
+    for day in (1, 2):
+        kept.placed(gaps=[Gap(TOPIC, 0, "new", reason, 9, 0, NOW + day)])
+        kept.keep([batch([enrolled(BOB, day)], move=(0, 0, 9))])
+
+    assert len({notice.key for notice in notices(engine, "gap")}) == 2
+    assert [row.kind for row in rows(engine, "audit")].count("gap") == 2
+
+
+def test_a_topic_made_anew_before_any_record_was_read_is_one_gap_for_all_workers(
+    engine: Engine,
+) -> None:
+    """The position does not move, so that nothing refuses the second worker."""
+    kept = keeper(engine)
+    kept.keep([batch([], move=(0, None, 0))])
+    for worker in range(3):
+        seen_at = NOW + worker
+        keeper(engine).placed(gaps=[Gap(TOPIC, 0, "new", GapReason.RECREATED, 0, 0, seen_at)])
+
+    assert kept.positions([HERE])[HERE].topic_id == "new"
+    assert len(notices(engine, "gap")) == 1
+    assert [row.kind for row in rows(engine, "audit")] == ["gap"]
 
 
 def test_after_a_gap_reading_goes_on_from_where_it_said(engine: Engine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -64,6 +65,24 @@ def test_a_late_fact_that_makes_the_reach_later_waits_for_a_person_once(engine: 
         MARCH_2 + 2 * DAY
     )
     assert len(notices(engine, "restatement_waits")) == 1
+
+
+def test_a_later_day_that_was_found_to_be_wrong_and_is_found_again_waits_again(
+    engine: Engine,
+) -> None:
+    """Bob was there, was not, was, and was not: each time that the day moves later it is news."""
+    feed = confirmed(engine, [*TWO, enrolled(CY, MARCH_2 + 2 * DAY)])
+    for sequence in (1, 3):
+        feed.read(0, [subject_removed(BOB, MARCH_2 + 1, sequence)], NOW + 3)
+        feed.tick(NOW + 4)
+        if sequence == 1:
+            feed.read(0, [enrolled(BOB, MARCH_2 + 1, sequence=2)], NOW + 5)
+            feed.tick(NOW + 6)
+
+    waiting = notices(engine, "restatement_waits")
+    assert days(engine) == [("frt.file", date(2026, 3, 2))]
+    assert len({notice.key for notice in waiting}) == 2
+    assert {json.loads(n.body)["found_trigger_day"] for n in waiting} == {"2026-03-04"}
 
 
 def test_a_reach_that_a_late_fact_takes_away_waits_for_a_person_once(engine: Engine) -> None:

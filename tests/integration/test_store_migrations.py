@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from sqlalchemy.exc import DBAPIError
 
 from monitor.duties import Status
 from monitor.filings import StepKind
-from monitor.store import migrations, schema
+from monitor.intake import EndSeen
+from monitor.store import migrations, schema, snapshots
 from monitor.store.database import (
     WrongDatabase,
     check_secret,
@@ -37,6 +39,7 @@ from tests.integration.store_kit import (
     keeper,
     notices,
     now_status,
+    one_topic,
     policy,
     sqlite_engine,
 )
@@ -47,6 +50,18 @@ OF_0001 = {
     "topics": "('faces', 'id', 3)",
     "unverified": "(1, 'gap.retention', 'faces', 9)",
 }
+
+# A reach is pending, and the partition was at its end by a clock that is ahead.
+PENDING_AT_0003 = (
+    "INSERT INTO processors (id, name) VALUES (1, 'acme')",
+    "INSERT INTO watches VALUES (1, 1772438400000000, 2, false, NULL, 0)",
+    "INSERT INTO reaches VALUES (1, 'frt.file', 2, 1, 1772438400000000, 2, 9, NULL, NULL)",
+    "INSERT INTO topics VALUES ('faces', 'id', 1, NULL)",
+    "INSERT INTO positions VALUES ('faces', 0, 'id', 7, 5, NULL, NULL, '[]', 6, NULL, NULL)",
+    "INSERT INTO ends VALUES ('faces', 0, 1999999999000000)",
+    "INSERT INTO snapshots VALUES ('db', 'faces', 5, NULL, 6, 1999999999000000)",
+    "INSERT INTO unverified VALUES (1, 'gap.retention', 'faces', 9, NULL)",
+)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -70,14 +85,14 @@ def test_upgrading_an_empty_database_makes_the_tables_of_the_schema(
     assert found == []
 
 
-def migrate(engine: Engine, to: str) -> None:
-    """Make the tables as the release of that version did."""
+def as_of(engine: Engine, version: str) -> None:
+    """Make the tables as they were at this version."""
     config = Config()
     scripts = Path(migrations.__file__).parent
     config.set_main_option("script_location", str(scripts))
     with engine.connect() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, to)
+        command.upgrade(config, version)
         connection.commit()
 
 
@@ -124,7 +139,7 @@ def test_upgrading_a_used_database_keeps_its_rows_and_counts_silence_from_then(
     empty_database: Engine,
 ) -> None:
     began = time.time_ns() // 1000
-    migrate(empty_database, "0001")
+    as_of(empty_database, "0001")
     with empty_database.begin() as connection:
         for table, columns in OF_0001.items():
             connection.execute(text(f"INSERT INTO {table} VALUES {columns}"))  # noqa: S608 - ours
@@ -140,44 +155,87 @@ def test_upgrading_a_used_database_keeps_its_rows_and_counts_silence_from_then(
     assert (mark.reason, mark.since, mark.accepted_at) == ("gap.retention", 9, None)
 
 
-# What the release of 0003 did not know, and never wrote.
-NEWER = ("steps", "terminations", "changes", "calendars", "told_numbers", "told_events")
-NEWER_STILL = ("approaches", "days")
+def test_upgrading_forgets_ends_of_before_and_confirms_what_waits_by_those_looked_up_since(
+    empty_database: Engine,
+) -> None:
+    """Nobody can tell whether they were looked up before the reach was seen."""
+    as_of(empty_database, "0003")
+    with empty_database.begin() as connection:
+        for statement in PENDING_AT_0003:
+            connection.execute(text(statement))
+    upgrade(empty_database)
+    keeper(empty_database, policy(2), one_topic).tick(NOW)
+    before = duties(empty_database)
+    monitor = keeper(empty_database, policy(2), one_topic)
+    monitor.ends([EndSeen("faces", 0, 7, NOW + 1, monitor.moment())])
+    monitor.tick(NOW + 2)
+    with reading(empty_database) as connection:
+        mark = connection.execute(select(schema.unverified)).one()
+        known = snapshots.read(connection)
+        snapshot = snapshots.ended(known, "faces")
+
+    assert before == []
+    assert [duty.rule for duty in duties(empty_database)] == ["frt.file"]
+    assert (mark.since, mark.marked_no) == (9, 1)
+    assert snapshot == (5, 1)
 
 
-@pytest.fixture
-def of_0003(empty_database: Engine, tmp_path: Path) -> Engine:
-    """A database as the release of 0003 left it: two duties are open, both are told.
+@dataclass(frozen=True)
+class Older:
+    """A database that was in use at an older version, and the tables and columns it had then."""
+
+    engine: Engine
+    columns: Mapping[str, frozenset[str]]
+
+    def rows(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return every row of what there was at that version; ends are looked up anew."""
+        with reading(self.engine) as connection:
+            return {
+                table.name: sorted(map(tuple, connection.execute(select(*columns))), key=repr)
+                for table in schema.metadata.sorted_tables
+                if (columns := self.had(table)) and table.name != "ends"
+            }
+
+    def had(self, table: Table) -> list[Column[Any]]:
+        return [one for one in table.columns if one.name in self.columns.get(table.name, ())]
+
+
+@pytest.fixture(params=["0003", "0004"])
+def older(request: pytest.FixtureRequest, empty_database: Engine, tmp_path: Path) -> Older:
+    """A database as a release left it: two duties are open, both are told.
 
     The history is kept by the program of today elsewhere, and its rows are put into the tables
     and columns that there were then.
     """
-    migrate(empty_database, "0003")
+    as_of(empty_database, request.param)
+    with reading(empty_database) as connection:
+        seen = inspect(connection)
+        columns = {
+            name: frozenset(c["name"] for c in seen.get_columns(name))
+            for name in seen.get_table_names()
+        }
+    found = Older(empty_database, columns)
     with sqlite_engine(tmp_path, "today") as today:
         confirmed(today, TWO).read(0, [ENDED])
-        copy(today, empty_database)
-    return empty_database
+        copy(today, found)
+    return found
 
 
 ENDED = terminated(MARCH_2 + DAY)
 
 
-def copy(source: Engine, target: Engine) -> None:
+def copy(source: Engine, target: Older) -> None:
     """Put the rows of *source* into the tables and columns that *target* has."""
-    with reading(target) as connection:
-        seen = inspect(connection)
-        known = {
-            name: {c["name"] for c in seen.get_columns(name)} for name in seen.get_table_names()
-        }
-    with reading(source) as connection, target.begin() as writing:
+    with reading(source) as connection, target.engine.begin() as writing:
         for table in schema.metadata.sorted_tables:
-            columns = [c for c in table.columns if c.name in known.get(table.name, ())]
+            columns = target.had(table)
             if not columns:
                 continue
+            writing.execute(table.delete())
             found = [dict(row) for row in connection.execute(select(*columns)).mappings()]
             if found:
                 writing.execute(table.insert(), found)
-            if "id" in table.columns and target.dialect.name == "postgresql":
+            if "id" in table.columns and target.engine.dialect.name == "postgresql":
                 _go_on_after(writing, table)
 
 
@@ -188,62 +246,47 @@ def _go_on_after(connection: Connection, table: Table) -> None:
     connection.execute(select(func.setval(sequence, newest)).where(sequence.is_not(None)))
 
 
-def older_rows(engine: Engine) -> dict[str, list[tuple[Any, ...]]]:
-    """Return every row of the tables and columns that 0003 had."""
-    with reading(engine) as connection:
-        return {
-            table.name: sorted(map(tuple, connection.execute(select(*_of_0003(table)))), key=repr)
-            for table in schema.metadata.sorted_tables
-            if table.name not in {*NEWER, *NEWER_STILL}
-        }
+def test_upgrading_a_used_older_database_keeps_every_row_and_owes_the_same(older: Older) -> None:
+    before = older.rows()
+    newest = upgrade(older.engine)
+    owed = [(one.rule, one.key, one.status(NOW).value) for one in duties(older.engine)]
 
-
-def _of_0003(table: Table) -> list[Column[Any]]:
-    added = {"reaches": "after", "watches": "since_passed", "duties": "due_at"}
-    return [one for one in table.columns if one.name != added.get(table.name)]
-
-
-def test_upgrading_a_used_0003_database_keeps_every_row_and_owes_the_same(of_0003: Engine) -> None:
-    before = older_rows(of_0003)
-    newest = upgrade(of_0003)
-    owed = [(one.rule, one.key, one.status(NOW).value) for one in duties(of_0003)]
-
-    assert newest >= "0006"
+    assert newest >= "0007"
     assert len(before["book"]) == 2
     assert before["duties"] != before["notices"] != []
-    assert older_rows(of_0003) == before
+    assert older.rows() == before
     assert sorted(owed) == [("frt.cancel", "1", "open"), ("frt.file", "1", "open")]
-    assert holds(of_0003)
+    assert holds(older.engine)
 
 
-def test_the_filings_of_an_upgraded_0003_database_go_on_to_their_end(of_0003: Engine) -> None:
-    upgrade(of_0003)
+def test_the_filings_of_an_upgraded_older_database_go_on_to_their_end(older: Older) -> None:
+    upgrade(older.engine)
     for rule in ("frt.file", "frt.cancel"):
-        say(of_0003, StepKind.SUBMITTED, "2026-03-05", rule=rule)
-        say(of_0003, StepKind.COMPLETED, "2026-03-10", rule=rule)
-    owed = {one.rule: one.status(LATER) for one in duties(of_0003) if one.rule != "frt.review"}
+        say(older.engine, StepKind.SUBMITTED, "2026-03-05", rule=rule)
+        say(older.engine, StepKind.COMPLETED, "2026-03-10", rule=rule)
+    owed = {one.rule: one.status(LATER) for one in duties(older.engine) if one.rule != "frt.review"}
 
     assert owed == {"frt.file": Status.COMPLETED, "frt.cancel": Status.COMPLETED}
-    assert holds(of_0003)
+    assert holds(older.engine)
 
 
-def test_a_replay_into_an_upgraded_0003_database_opens_nothing_twice(of_0003: Engine) -> None:
-    upgrade(of_0003)
-    before = older_rows(of_0003)
-    keeper(of_0003, policy(2)).keep([batch([*TWO, ENDED])])
-    keeper(of_0003, policy(2)).tick(NOW)
-    after = older_rows(of_0003)
+def test_a_replay_into_an_upgraded_older_database_opens_nothing_twice(older: Older) -> None:
+    upgrade(older.engine)
+    before = older.rows()
+    keeper(older.engine, policy(2)).keep([batch([*TWO, ENDED])])
+    keeper(older.engine, policy(2)).tick(NOW)
+    after = older.rows()
 
     for table in ("duties", "subjects", "stock", "reaches"):
         assert after[table] == before[table], table
-    assert len(notices(of_0003, "duty_opened")) == 2
-    assert holds(of_0003)
+    assert len(notices(older.engine, "duty_opened")) == 2
+    assert holds(older.engine)
 
 
-def test_the_evidence_of_an_upgraded_0003_database_can_no_longer_be_changed(
-    of_0003: Engine,
+def test_the_evidence_of_an_upgraded_older_database_can_no_longer_be_changed(
+    older: Older,
 ) -> None:
-    upgrade(of_0003)
+    upgrade(older.engine)
     for statement in (
         "DELETE FROM audit",
         "UPDATE audit SET body = '{}'",
@@ -251,7 +294,7 @@ def test_the_evidence_of_an_upgraded_0003_database_can_no_longer_be_changed(
         "DELETE FROM duties",
         "DELETE FROM notices",
     ):
-        with pytest.raises(DBAPIError, match="it is evidence"), of_0003.begin() as connection:
+        with pytest.raises(DBAPIError, match="it is evidence"), older.engine.begin() as connection:
             connection.execute(text(statement))
 
 

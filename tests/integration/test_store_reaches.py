@@ -85,14 +85,15 @@ def test_a_partition_at_its_end_is_waited_for_no_longer(engine: Engine) -> None:
     assert standing(engine) == "yes"
 
 
-@pytest.mark.parametrize("looked_at", [NOW - 1, NOW])
+@pytest.mark.parametrize("looked_at", [NOW - 1, NOW, NOW + 1])
 def test_an_end_looked_up_before_the_reach_was_seen_proves_nothing(
     engine: Engine, looked_at: Instant
 ) -> None:
     feed = Feed(engine)
-    feed.at_end(1, looked_at)
+    moment = feed.keeper.moment()
+    feed.at_end(1, looked_at, moment=moment)
     feed.read(0, [*TWO, enrolled(CY, MARCH_2 + 2)])
-    feed.at_end(1, looked_at)
+    feed.at_end(1, looked_at, moment=moment)
     feed.tick(NOW + 2)
 
     assert standing(engine) == "pending"
@@ -102,7 +103,7 @@ def test_an_end_that_was_not_read_to_is_none(engine: Engine) -> None:
     feed = Feed(engine)
     feed.read(0, [*TWO, enrolled(CY, MARCH_2 + 2)])
     feed.read(1, [enrolled(ANN, MARCH_2)])
-    feed.keeper.ends([EndSeen(TOPIC, 1, 2, NOW + 1)])
+    feed.keeper.ends([EndSeen(TOPIC, 1, 2, NOW + 1, feed.keeper.moment())])
     feed.tick(NOW + 2)
 
     assert standing(engine) == "pending"

@@ -47,6 +47,12 @@ def ahead(seen_at: int = NOW, topic: str = TOPIC, committed: int = 5) -> Ahead:
     return Ahead(topic, 0, 1, committed, seen_at)
 
 
+def at_end(engine: Engine, end: int, looked_at: int) -> None:
+    """Find the end of the partition there, and by this clock."""
+    monitor = keeper(engine, POLICY)
+    monitor.ends([EndSeen(TOPIC, 0, end, looked_at, monitor.moment())])
+
+
 def accepting(
     engine: Engine,
     reason: Doubt,
@@ -55,8 +61,10 @@ def accepting(
     topic: str | None = None,
 ) -> Accepted:
     """Accept; the worker has been at the end of the partition before."""
-    keeper(engine, POLICY).ends([EndSeen(TOPIC, 0, 0, NOW + 10 * HOUR)])
-    said = Acceptance(processor=processor, reason=reason, topic=topic, by="office", because="b")
+    at_end(engine, 0, NOW + 10 * HOUR)
+    said = Acceptance(
+        processor=processor, reason=reason, topic=topic, compared_at=now, by="office", because="b"
+    )
     return accept(engine, said, SOURCES, now)
 
 
@@ -145,13 +153,15 @@ def test_a_gap_after_the_acceptance_marks_again_and_one_before_it_keeps_its_begi
     assert {row.since for row in rows(engine, "unverified")} == {NOW + 3}
 
 
-def test_an_acceptance_by_a_clock_that_is_behind_holds(engine: Engine) -> None:
+def test_an_acceptance_by_a_clock_that_is_behind_the_mark_is_refused(engine: Engine) -> None:
+    """Nobody can tell then whether the mark came before the numbers were compared."""
     monitor = keeper(engine, POLICY)
     monitor.keep([batch([enrolled(ANN, 1)], move=(0, None, 1))])
     monitor.placed(found=[ahead()])
-    accepting(engine, Doubt.DATABASE_RESTORED, now=NOW - HOUR)
+    with pytest.raises(NotAcceptable, match="happened again since"):
+        accepting(engine, Doubt.DATABASE_RESTORED, now=NOW - HOUR)
 
-    assert reasons(engine) == {"acme": []}
+    assert reasons(engine) == {"acme": ["database_restored"]}
 
 
 @pytest.mark.parametrize("again", [NOW + HOUR // 2, NOW - HOUR])
@@ -287,7 +297,7 @@ def test_a_topic_that_feeds_others_is_silent_for_them_only(engine: Engine) -> No
 def test_a_silence_is_told_once_and_its_end_once_through_restarts(engine: Engine) -> None:
     fed(engine)
     late = NOW + LIMIT + 1
-    keeper(engine, POLICY).ends([EndSeen(TOPIC, 0, 1, late)])
+    at_end(engine, 1, late)
     for second in range(3):
         keeper(engine, POLICY).tick(late + second * SECOND)
     told = len(notices(engine, "source_silent"))
@@ -307,7 +317,7 @@ def test_two_silences_are_told_twice(engine: Engine) -> None:
         if turn:
             keeper(engine, POLICY).keep([batch([], move=(0, 1, 2), read_at=last, records=1)])
             keeper(engine, POLICY).tick(last)
-        keeper(engine, POLICY).ends([EndSeen(TOPIC, 0, end, last + LIMIT + 1)])
+        at_end(engine, end, last + LIMIT + 1)
         keeper(engine, POLICY).tick(last + LIMIT + 1)
 
     assert len(notices(engine, "source_silent")) == 2
@@ -318,7 +328,7 @@ def test_a_worker_that_was_down_does_not_page_a_silence_before_it_has_read_to_th
     engine: Engine,
 ) -> None:
     fed(engine)
-    keeper(engine, POLICY).ends([EndSeen(TOPIC, 0, 1, NOW + SECOND)])
+    at_end(engine, 1, NOW + SECOND)
     keeper(engine, POLICY).tick(NOW + LIMIT + 1)
 
     assert notices(engine, "source_silent") == []
@@ -328,7 +338,7 @@ def test_a_worker_that_was_down_does_not_page_a_silence_before_it_has_read_to_th
 def test_without_a_limit_nobody_is_silent_and_ticks_do_not_look(engine: Engine) -> None:
     fed(engine)
     quiet = policy(2)
-    keeper(engine, quiet).ends([EndSeen(TOPIC, 0, 1, NOW + 10 * LIMIT)])
+    at_end(engine, 1, NOW + 10 * LIMIT)
     keeper(engine, quiet).tick(NOW + 10 * LIMIT)
 
     assert reasons(engine, NOW + 10 * LIMIT, Sources()) == {"acme": []}

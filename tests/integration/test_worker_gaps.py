@@ -135,5 +135,23 @@ def test_a_topic_made_anew_under_a_running_worker_is_read_too(
         send(kafka, name, names("new", 80))
         until(lambda: keeper.count() == 130 and bool(keeper.rows("gaps")))
 
-    assert (name, 0, GapReason.RECREATED, 0) in keeper.rows("gaps")
+    assert keeper.rows("gaps") == [(name, 0, GapReason.RECREATED, 0)]
     assert set(keeper.times()) == {*names("old", 50), *names("new", 80)}
+
+
+@pytest.mark.parametrize(("policy", "warned"), [("delete", 0), ("compact,delete", 1)])
+def test_a_topic_that_kafka_compacts_is_warned_of(
+    kafka: Kafka,
+    keeper: SqliteKeeper,
+    name: str,
+    caplog: pytest.LogCaptureFixture,
+    policy: str,
+    warned: int,
+) -> None:
+    kafka.create_topic(name, config={"cleanup.policy": policy})
+    with running(settings_for(kafka, name, name), keeper):
+        pass
+    said = [one for one in caplog.messages if "set cleanup.policy=delete" in one]
+
+    assert len(said) == warned
+    assert all(one.endswith(f": {name}") for one in said)

@@ -23,6 +23,7 @@ from tests.services.process import LOOPBACK, Owned, free_port
 
 OWNER = "facetally"
 UNPRIVILEGED = "postgres"
+UP_SECONDS = 180.0  # on a machine that has much else to do
 
 # Small: everything of a test fits, and two cores serve many parts at once.
 OPTIONS = {
@@ -31,6 +32,9 @@ OPTIONS = {
     "shared_buffers": "64MB",
     "max_wal_size": "256MB",
     "fsync": "on",
+    # After a crash every file is made durable first: of hundreds of databases one by one that
+    # takes longer than anything that is tested.
+    "recovery_init_sync_method": "syncfs",
     "jit": "off",
     "autovacuum_naptime": "10s",
 }
@@ -84,7 +88,7 @@ class Postgres:
             log=self._home / "server.log",
             cwd=self._home,
         )
-        self._process.until(self._answers, seconds=30)
+        self._process.until(self._answers, seconds=UP_SECONDS)
 
     def stop(self, how: Signals = SIGINT) -> None:
         """Shut down and disconnect everybody; what is stored stays.

@@ -27,15 +27,32 @@ def desk(tmp_path: Path) -> SqliteOutbox:
     return outbox
 
 
-def sender(desk: Desk, channel: Channel, counted: Counted | None = None) -> Sender:
-    return Sender(desk, channel, STEADY, counted or Counted())
+def sender(
+    desk: Desk,
+    channel: Channel,
+    counted: Counted | None = None,
+    uptime: Callable[[], Instant] = lambda: 0,
+) -> Sender:
+    return Sender(desk, channel, STEADY, counted or Counted(), uptime)
+
+
+class Turns:
+    """A sender that shows the state when it is told, by two clocks that agree until one is set."""
+
+    def __init__(self, desk: Desk, channel: Channel, counted: Counted | None = None) -> None:
+        self._up = 0
+        self._sender = sender(desk, channel, counted, lambda: self._up)
+
+    def show(self, now: Instant, up: Instant | None = None) -> None:
+        self._up = now - NOW if up is None else up
+        self._sender.show(now)
 
 
 def test_open_duties_are_shown_every_minute_and_closed_ones_as_closed(desk: SqliteOutbox) -> None:
     desk.open_duty(duty("one"))
     desk.open_duty(duty("two"))
     channel = Showing()
-    turns = sender(desk, channel)
+    turns = Turns(desk, channel)
     turns.show(NOW)
     turns.show(NOW + 60 * SECOND - 1)
     desk.close_duty(duty("one"), NOW + 30 * SECOND)
@@ -49,9 +66,25 @@ def test_open_duties_are_shown_every_minute_and_closed_ones_as_closed(desk: Sqli
     ]
 
 
+@pytest.mark.parametrize("set_by", [-86_400, -30, 30, 86_400])
+def test_a_clock_that_is_set_neither_delays_nor_repeats_what_is_shown(
+    desk: SqliteOutbox, set_by: int
+) -> None:
+    """An alert that is not posted again in time resolves, and the duty is still open."""
+    desk.open_duty(duty("one"))
+    channel = Showing()
+    turns = Turns(desk, channel)
+    turns.show(NOW)
+    for second in range(10, 181, 10):
+        turns.show(NOW + (set_by + second) * SECOND, second * SECOND)
+
+    shown = [NOW + (set_by + second) * SECOND for second in (60, 120, 180)]
+    assert [at for at, _, _ in channel.shown] == [NOW, *shown]
+
+
 def test_after_a_failure_the_state_is_shown_again_sooner(desk: SqliteOutbox) -> None:
     channel, counted = Showing(NotDelivered("no connection")), Counted()
-    turns = sender(desk, channel, counted)
+    turns = Turns(desk, channel, counted)
     for second in (0, 14, 15, 74, 75):
         turns.show(NOW + second * SECOND)
 

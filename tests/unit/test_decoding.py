@@ -16,7 +16,8 @@ from monitor.intake import (
     Reject,
     SnapshotSign,
 )
-from streams.decoding import WENT_BACK_AFTER, decode_records
+from streams.adapters.checks import TOLERANCE_US
+from streams.decoding import UNDECIDED, WENT_BACK_AFTER, clock_behind, decode_records
 from streams.records import Record, Undecodable
 
 MOVE = Move("faces", 3, "id-of-topic", None, 12)
@@ -177,3 +178,25 @@ def test_a_log_below_what_was_read_before_stops_the_batch_even_if_it_climbs_over
 
 def test_a_lower_position_within_a_minute_is_only_a_late_record() -> None:
     assert logs(point(300), point(2, at=WENT_BACK_AFTER)) == point(300)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "waits"),
+    [
+        (None, False),  # its producer dated it
+        (0, False),
+        (TOLERANCE_US, False),
+        (TOLERANCE_US + 1, True),
+        (UNDECIDED - 1, True),
+        # No clock of ours is a day behind: the broker is wrong.
+        (UNDECIDED, False),
+        (-UNDECIDED, False),
+    ],
+)
+def test_a_broker_that_is_a_little_ahead_of_our_clock_is_waited_for(
+    ahead: int | None,
+    waits: bool,  # noqa: FBT001 - pytest hands it over
+) -> None:
+    dated_at = None if ahead is None else READ_AT + ahead
+
+    assert clock_behind(dated_at, READ_AT, TOLERANCE_US) is waits

@@ -253,6 +253,37 @@ def test_a_packed_file_that_breaks_off_says_so_after_its_whole_lines(
     assert str(caught.value) == f"{path} breaks off after {path.stat().st_size} bytes"
 
 
+@pytest.mark.parametrize("suffix", ["", ".zst", ".gz"])
+@pytest.mark.parametrize("last", [json.dumps(kafka()).encode(), EVENT], ids=["kafka", "bare"])
+def test_a_file_that_ends_within_a_line_is_damaged_wherever_it_was_cut(
+    tmp_path: Path, suffix: str, last: bytes
+) -> None:
+    path = tmp_path / f"faces.jsonl{suffix}"
+    before, seen = encoded(kafka()) * 2, []
+    for length in range(1, len(last)):
+        path.write_bytes(packed(suffix, before + last[:length]))
+        seen.append(len(read_until_damage([path])))
+    with pytest.raises(FileDamaged) as caught:
+        list(read_records([path]))
+
+    assert seen == [2] * (len(last) - 1)
+    assert (
+        str(caught.value)
+        == f"{path} ends in the middle of a line after {path.stat().st_size} bytes"
+    )
+
+
+@pytest.mark.parametrize("last", [json.dumps(kafka()).encode(), EVENT, b"  "])
+def test_a_last_line_without_its_end_that_is_whole_is_read(path: Path, last: bytes) -> None:
+    assert read(path, EVENT + b"\n" + last) == read(path, EVENT + b"\n" + last + b"\n")
+
+
+def test_an_over_long_last_line_without_its_end_is_damage(path: Path) -> None:
+    path.write_bytes(EVENT + b"\n" + b"x" * (LONGEST_LINE + 1))
+
+    assert read_until_damage([path]) == [bare(0)]
+
+
 @pytest.mark.parametrize("suffix", [".zst", ".gz"])
 def test_whole_lines_before_the_damage_are_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"faces.jsonl{suffix}"
@@ -324,7 +355,7 @@ def test_any_line_is_a_record_or_a_reject_at_its_number(
     tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
-    found = read(path, b"\n".join(lines))
+    found = read(path, b"".join(line + b"\n" for line in lines))
     numbers = [line.offset if isinstance(line, Record) else line.where.offset for line in found]
 
     assert numbers == [n for n, line in enumerate(lines) if line.strip()]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.intake import GapReason, StoredPosition
+from monitor.intake import Gap, GapReason, StoredPosition
 from streams.placing import Place, Span, place
 
 NOW = 99
@@ -14,6 +14,17 @@ def at(stored: StoredPosition | None, span: Span) -> Place:
 
 def test_a_partition_that_was_never_read_is_read_from_its_start() -> None:
     assert at(None, Span("id", 5, 9)) == Place("id", None, 5)
+
+
+@pytest.mark.parametrize(("start", "lost"), [(0, False), (1, True)])
+def test_an_added_partition_is_a_gap_from_its_first_record_on_if_its_log_begins_later(
+    start: int,
+    lost: bool,  # noqa: FBT001 - pytest hands it over
+) -> None:
+    placed = place("faces", 2, None, Span("id", start, 9), NOW, added=True)
+    gap = Gap("faces", 2, "id", GapReason.RETENTION, 0, start, NOW)
+
+    assert placed == Place("id", None, start, gap if lost else None)
 
 
 @pytest.mark.parametrize(

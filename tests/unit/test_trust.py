@@ -206,7 +206,21 @@ def test_less_written_than_the_group_was_told_of_means_an_older_database(
     assert [(one.entries, one.facts) for one in seen] == ([] if missing is None else [missing])
 
 
+@pytest.mark.parametrize("lacks", [True, False])
+def test_another_entry_or_fact_under_the_number_that_was_told_means_another_database(
+    lacks: bool,  # noqa: FBT001 - pytest hands it over
+) -> None:
+    told = Written(7, 90, "5ea1" * 4, NOW)
+    known = Known({TP: Committed(50, told)}, {})
+    stored = {TP: StoredPosition("id", 50, None)}
+    lacking = [told] if lacks else []
+    seen = aheads({TP: SPAN}, stored, Written(9, 95), known, NOW, lacking)
+
+    assert len(seen) == lacks
+
+
 def test_what_was_written_survives_the_way_through_kafka_and_other_texts_say_nothing() -> None:
-    assert from_metadata(to_metadata(Written(12, 345))) == Written(12, 345)
+    for one in (Written(12, 345, "5ea1" * 4, NOW), Written(12, 345)):  # and of an older version
+        assert from_metadata(to_metadata(one)) == one
     for text in (None, "", "somebody's", "facetally audit=1", "facetally audit=-1 book=2"):
         assert from_metadata(text) is None

@@ -28,7 +28,16 @@ from tests.receiver import Answer, Receiver, Request, receiving
 from tests.violence.crash_check import Shown, shown, wrong
 from tests.violence.crash_life import NEXT_LEASE, Life, Said, prepare, webhook
 from tests.violence.crash_state import BEGINNING, State, state_of
-from tests.violence.crash_steps import KILLED, Killer, Nobody, Probe, Recorder, Switch, watched
+from tests.violence.crash_steps import (
+    KILLED,
+    Counting,
+    Killer,
+    Nobody,
+    Probe,
+    Recorder,
+    Switch,
+    watched,
+)
 from tests.violence.crash_world import World
 
 LANES = 2
@@ -47,6 +56,7 @@ class Tally:
 
     points: int = 0
     kills: int = 0
+    second_kills: int = 0  # of processes that were started after a kill
     restarts: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -180,6 +190,12 @@ class Lane:
         """Let the time pass that it takes until somebody starts the process again."""
         self.world.pass_time(RESTART)
 
+    def steps_to_the_end(self) -> int:
+        """Live to the end in a process of its own; return how many steps it took."""
+        status = self.forked(Counting(self.world.leave_word))
+        assert status == 0, f"the process ended with {status} in {self.world.phase.name}"
+        return self.world.steps
+
     def finish(self) -> list[str]:
         """Start again, live to the end, and return what is wrong then."""
         self.restart()
@@ -247,8 +263,13 @@ def lane(url: str | None, *, stubborn: bool = False) -> Iterator[Lane]:
         yield Lane(state, receiver, switch)
 
 
-def every_step(url: str | None, number: int, of: int, each: int, again: int) -> Tally:
-    """Kill at every *each*-th step, in lane *number* of *of*; the last one always.
+def chosen_steps(points: int, first: int, each: int) -> list[int]:
+    """Return every *each*-th of *points* steps from step *first* on, and the last one."""
+    return sorted({*range(first, points + 1, each), points})
+
+
+def every_step(url: str | None, number: int, of: int, first: int, each: int, again: int) -> Tally:
+    """Kill at the ``chosen_steps``, in lane *number* of *of*.
 
     The process is started again where a kill left what none had left before in this lane, and
     after every *again*-th kill.
@@ -256,7 +277,7 @@ def every_step(url: str | None, number: int, of: int, each: int, again: int) -> 
     tally = Tally()
     with lane(url) as one:
         tally.points = len(one.labels)
-        chosen = sorted({*range(1, tally.points + 1, each), tally.points})
+        chosen = chosen_steps(tally.points, first, each)
 
         def finish(at: int) -> None:
             tally.kills += 1
@@ -272,24 +293,32 @@ def every_step(url: str | None, number: int, of: int, each: int, again: int) -> 
 
 
 def killed_twice(url: str | None, number: int, of: int, pairs: int, seed: int) -> Tally:
-    """Kill at a random step, and the process that is started then at a random one of its own."""
+    """Kill at a random step, and the process that is started then at a random one of its own.
+
+    Each first kill is done twice: once to see how many steps the process takes that comes then.
+    """
     tally = Tally()
     rnd = Random(f"{seed}/{number}")
     with lane(url) as one:
         tally.points = len(one.labels)
         firsts = [rnd.randint(1, tally.points) for _ in range(number, pairs, of)]
+        lengths: list[int] = []
 
         def again(first: int) -> None:
             one.restart()
-            # A second life is shorter: one that ends before that step was not killed again.
-            second = rnd.randint(1, tally.points)
+            if not lengths:
+                lengths.append(one.steps_to_the_end())
+                return
+            length = lengths.pop()
+            second = rnd.randint(1, length)
             died = one.forked(Killer(second, one.world.leave_word)) == KILLED
-            tally.kills += 1 + died
+            tally.kills += 1
+            tally.second_kills += died
             tally.restarts += 1 + died
-            where = f"killed at {first}, then at {second}"
+            where = f"killed at {first}, then at {second} of {length}"
             tally.wrong += [f"{where}: {found}" for found in one.finish()]
 
-        tally.wrong += one.kill_at(firsts, again)
+        tally.wrong += one.kill_at([*firsts, *firsts], again)
     return tally
 
 
@@ -302,5 +331,10 @@ def in_lanes(work: Work, urls: Sequence[str | None], *arguments: int) -> Tally:
     points = {part.points for part in parts}
     assert len(points) == 1
     wrongs = [line for part in parts for line in part.wrong]
-    kills, restarts = sum(part.kills for part in parts), sum(part.restarts for part in parts)
-    return Tally(points.pop(), kills, restarts, wrongs)
+    return Tally(
+        points=points.pop(),
+        kills=sum(part.kills for part in parts),
+        second_kills=sum(part.second_kills for part in parts),
+        restarts=sum(part.restarts for part in parts),
+        wrong=wrongs,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -52,8 +52,11 @@ class ToldKeeper:
     ) -> Mapping[tuple[str, int], StoredPosition]:
         return self._call("positions", lambda: self._real.positions(partitions))
 
-    def topics(self, seen: Sequence[TopicSeen]) -> None:
-        self._call("topics", lambda: self._real.topics(seen))
+    def topics(self, seen: Sequence[TopicSeen], gone: Iterable[str] = (), now: Instant = 0) -> None:
+        self._call("topics", lambda: self._real.topics(seen, gone, now))
+
+    def moment(self) -> int:
+        return self._call("moment", self._real.moment)
 
     def ends(self, seen: Sequence[EndSeen]) -> None:
         self._call("ends", lambda: self._real.ends(seen))
@@ -75,6 +78,9 @@ class ToldKeeper:
 
     def written(self) -> Written:
         return self._call("written", self._real.written)
+
+    def lacking(self, told: Collection[Written]) -> Collection[Written]:
+        return self._call("lacking", lambda: self._real.lacking(told))
 
     def tick(self, now: Instant) -> None:
         self._call("tick", lambda: self._real.tick(now))

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deploy import replaying
+from deploy.cli.common import rfc3339
 from deploy.wiring import Monitor, clock, open_monitor
 from monitor.facts import Fact
 from monitor.intake import Coordinates, EndSeen, Gap, GapReason, Move, Reject, TopicSeen
@@ -26,6 +27,7 @@ from tests.violence.crash_commands import Bench, Scene
 from tests.violence.crash_steps import Probe
 from tests.violence.crash_story import change, enrolled, event, key_of_row
 
+DAY = 24 * 3600 * SECOND
 CHUNK = 4  # records of one transaction
 THRESHOLD = 5
 BY = ("--by", "privacy office", "--because", "compared with the terminals")
@@ -122,7 +124,8 @@ _TOPICS = '[[topics]]\nname = "{}"\nsource = "{}"\n'
 
 def accepted() -> Scene:
     """Records of two topics are lost; one gap is accepted by its topic, then all that is left."""
-    accept = ("accept", "--processor", "acme", "--reason", "gap.retention", *BY)
+    compared = ("--compared-at", rfc3339(clock()) or "")
+    accept = ("accept", "--processor", "acme", "--reason", "gap.retention", *compared, *BY)
     topics = "".join(_TOPICS.format(name, "cloudevents") for name in ("doors", "gates", "halls"))
     refusal = "is not unverified for gap.retention"
     return Scene(
@@ -147,7 +150,7 @@ def _opened(bench: Bench) -> Iterator[Monitor]:
 
 def _lose(bench: Bench) -> None:
     with _opened(bench) as monitor:
-        now = clock()
+        now = clock() - DAY  # before the numbers were compared
         keeper = monitor.keeper(now)
         topics = [topic.name for topic in monitor.settings.topics]
         keeper.topics([TopicSeen(name, f"id of {name}", 1) for name in topics])
@@ -164,7 +167,8 @@ def _lose(bench: Bench) -> None:
             Gap(name, 0, f"id of {name}", GapReason.RETENTION, len(_FED), 9, now) for name in topics
         ]
         keeper.placed(gaps=gaps)
-        keeper.ends([EndSeen(name, 0, 9, now + SECOND) for name in topics])
+        moment = keeper.moment()
+        keeper.ends([EndSeen(name, 0, 9, now + SECOND, moment) for name in topics])
 
 
 # -- abandon -----------------------------------------------------------------------------------
@@ -285,7 +289,7 @@ def _reject(bench: Bench) -> None:
 def _read_on(monitor: Monitor) -> None:
     """Be the worker that goes on: it finds the end of the log, and looks."""
     keeper = monitor.keeper(clock())
-    keeper.ends([EndSeen("table", 0, len(_LOG), clock() + SECOND)])
+    keeper.ends([EndSeen("table", 0, len(_LOG), clock() + SECOND, keeper.moment())])
     keeper.tick(clock() + 2 * SECOND)
 
 

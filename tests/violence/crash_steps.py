@@ -179,6 +179,17 @@ class Numbered(Nobody):
         """Do something at this step."""
 
 
+class Counting(Numbered):
+    """Leaves word of each step, so that the parent knows how many a process took."""
+
+    def __init__(self, leave_word: Callable[[int, str], None]) -> None:
+        super().__init__()
+        self._leave_word = leave_word
+
+    def reached(self, label: str) -> None:
+        self._leave_word(self.count, label)
+
+
 class Recorder(Numbered):
     """Remembers the steps."""
 

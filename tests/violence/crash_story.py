@@ -75,6 +75,7 @@ class Entry:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
+    timestamp_type: int | None = 0
     serialized_key_size: int = 0
     serialized_value_size: int = 0
 

@@ -19,7 +19,8 @@ from streams.transport import Partition
 from tests.integration.store_kit import SECOND
 from tests.violence.crash_story import BETWEEN, PARTITIONS, STORY, Phase
 
-_STATE = struct.Struct(f"qqq{3 * len(PARTITIONS)}qH")
+_TOLD = 5  # numbers that are kept of what was published of a partition
+_STATE = struct.Struct(f"qqq{_TOLD * len(PARTITIONS)}qH")
 _COMMITTED = 3  # where the offset, and what was written by then, of each partition begin
 _SIZE = 4096
 _READING: Instant = 1_000  # how far a look at the clock moves it
@@ -92,9 +93,10 @@ class World:
         """Return what the group has published."""
         found = {}
         for number, tp in enumerate(PARTITIONS):
-            offset, audit, book = (self._get(_COMMITTED + 3 * number + n) for n in range(3))
+            first = _COMMITTED + _TOLD * number
+            offset, audit, book, seal, known_at = (self._get(first + n) for n in range(_TOLD))
             if offset:
-                found[tp] = Committed(offset, Written(audit, book))
+                found[tp] = Committed(offset, Written(audit, book, _text(seal), known_at))
         return found
 
     def commit(self, offsets: Mapping[Partition, int], metadata: str) -> None:
@@ -102,8 +104,9 @@ class World:
         written = from_metadata(metadata)
         assert written is not None
         for tp, offset in offsets.items():
-            first = _COMMITTED + 3 * PARTITIONS.index(tp)
-            for n, value in enumerate((offset, *written)):
+            first = _COMMITTED + _TOLD * PARTITIONS.index(tp)
+            told = (offset, written.audit, written.book, _number(written.seal), written.known_at)
+            for n, value in enumerate(told):
                 self._set(first + n, value)
 
     @property
@@ -123,6 +126,15 @@ class World:
         self._set(2, steps)
         self._set(-1, len(text))
         self._memory[_STATE.size : _STATE.size + len(text)] = text
+
+
+def _number(seal: str) -> int:
+    """Return 16 hexadecimal digits as a signed number of eight bytes."""
+    return int(seal, 16) - 2**63
+
+
+def _text(number: int) -> str:
+    return f"{number + 2**63:016x}"
 
 
 class _Selector(selectors.SelectSelector):

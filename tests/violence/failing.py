@@ -27,7 +27,7 @@ KINDS = (
 )
 """Of the last one every commit is made and then reported as failed; of the others nothing is."""
 
-_PERIODIC = frozenset({"tick", "ends", "topics", "positions", "written"})
+_PERIODIC = frozenset({"ends", "lacking", "moment", "positions", "tick", "topics", "written"})
 _ROUNDS = 2
 _TERMINATE = "SELECT pg_terminate_backend(pg_backend_pid())"
 

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +33,7 @@ from tests.services.process import Owned
 
 SIGNING: Final = "whsec_" + "QUJD" * 8
 DAY: Final = "2026-03-02"
+START_SECONDS: Final = 180.0  # a few by itself; a machine that is busy is not at fault
 
 
 def at(clock: str) -> str:
@@ -100,7 +103,7 @@ class Scene:
         ready = {"worker": "reading: partitions are assigned", "alerts": "sending to"}[command]
         owned = self.facetally.start(command)
         try:
-            owned.until(lambda: ready in log.read_text()[offset:], seconds=60)
+            owned.until(lambda: ready in log.read_text()[offset:], seconds=START_SECONDS)
             yield Process(owned, log)
         finally:
             owned.stop()
@@ -158,6 +161,17 @@ class Scene:
     def rejected(self) -> Mapping[str, int]:
         found: Mapping[str, int] = self.facetally.status()["rejected"]["by_reason"]
         return found
+
+    def told(self, kind: str) -> list[Mapping[str, Any]]:
+        """Return what the notices of *kind* say, in the order in which they were written."""
+        with sqlite3.connect(self.facetally.home / "facetally.db", timeout=60) as database:
+            query = "SELECT body FROM notices WHERE kind = ? ORDER BY id"
+            bodies = [json.loads(body) for (body,) in database.execute(query, (kind,))]
+        database.close()
+        return bodies
+
+    def until_told(self, kind: str) -> None:
+        until(lambda: bool(self.told(kind)), f"a notice {kind}", 60)
 
     def until_individuals(self, number: int, name: str = "acme") -> None:
         until(lambda: self.individuals(name) == number, f"{number} individuals of {name}", 60)

@@ -159,7 +159,8 @@ def finish(engine: Engine, planned: Plan) -> None:
     keeping = keeper(engine, POLICY, one_topic)
     keeping.finish(NOW + 1, confirm=False)
     ends = [sum(one.records for one in batches) for batches in planned.partitions]
-    keeping.ends([EndSeen(TOPIC, number, end, NOW + 2) for number, end in enumerate(ends)])
+    moment = keeping.moment()
+    keeping.ends([EndSeen(TOPIC, n, end, NOW + 2, moment) for n, end in enumerate(ends)])
     keeping.tick(NOW + 3)
 
 

@@ -96,6 +96,20 @@ def test_a_lock_that_another_process_has_is_waited_for_and_tried_again(tmp_path:
         assert differences(engine, facts, POLICY) == []
 
 
+def test_a_lock_that_another_process_has_is_waited_for_ten_seconds(tmp_path: Path) -> None:
+    with sqlite_engine(tmp_path) as engine:
+        kept = keeper(engine, POLICY)
+        other = sqlite3.connect(str(engine.url.database), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        with pytest.raises(DBAPIError):
+            kept.keep([_next(_people(3), None)])
+        waited = time.monotonic() - began
+        other.close()
+
+    assert 9.5 <= waited < 20
+
+
 def _with(url: str, **options: str) -> str:
     said = " ".join(f"-c {name}={value}" for name, value in options.items())
     return f"{url}?options={quote(said)}"

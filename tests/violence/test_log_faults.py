@@ -9,11 +9,13 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from monitor.intake import EndSeen, Gap, GapReason
 from tests.acceptance.command import Forker
+from tests.figures import report
 from tests.keeper import SqliteKeeper
 from tests.services.kafka import Kafka
 from tests.violence.faults_kit import (
@@ -27,6 +29,8 @@ from tests.violence.faults_kit import (
     write,
 )
 from tests.workers import names, recreate, running, send, settings_for, until
+
+READ_WITHIN: Final = 20.0  # seconds, of a partition that was added; 5 by itself
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +116,7 @@ def test_a_topic_that_was_made_anew_is_read_whole_and_leaves_the_number_unverifi
     assert world.individuals() == 5 + people
     assert world.processor()["verified"] is False
     assert f"gap in {world.topic}-0 (recreated)" in worker.said()
+    assert _gaps(world) == [(f"{world.topic}/0", "recreated")]
     assert world.holds()
 
 
@@ -158,8 +163,8 @@ def test_a_topic_that_is_deleted_holds_up_no_other_and_is_read_when_it_is_back(
 ) -> None:
     kept, gone = new_name(), new_name()
     tables = [
-        f'name = "{name}"\nsource = "cloudevents"\nprocessors = ["{whose}"]\n'
-        for name, whose in ((kept, "acme"), (gone, "beta"))
+        f'name = "{name}"\nsource = "cloudevents"\nprocessors = [{whose}]\n'
+        for name, whose in ((kept, '"acme", "beta"'), (gone, '"beta"'))
     ]
     world = scene(kafka, forker, tmp_path, at_least=2, topics=tables)
     for name in (kept, gone):
@@ -168,23 +173,34 @@ def test_a_topic_that_is_deleted_holds_up_no_other_and_is_read_when_it_is_back(
     world.put(enrolled("ann", "08:00"), topic=kept)
     world.put(beta, topic=gone)
 
-    with world.running():
+    with world.running() as worker:
         world.until_individuals(1)
         world.until_individuals(1, "beta")
+        assert until(lambda: any(gone in name for name in worker.metrics() if LAG in name))
         admin = kafka.admin()
         admin.delete_topics([gone])
         until(lambda: gone not in admin.list_topics())
         admin.close()
-        time.sleep(1)
+        assert until(lambda: not world.processor("beta")["verified"])
+        missing = world.processor("beta")["unverified"]
         world.put(enrolled("bob", "08:01"), topic=kept)
         world.until_reached("yes")
+        world.put(enrolled("zoe", "08:03", processor="beta"), topic=kept)
+        world.until_individuals(2, "beta")
+        held = world.reached("beta")
+        lags = [name for name in worker.metrics() if LAG in name and gone in name]
         kafka.create_topic(gone)
         world.put(beta, enrolled("eve", "08:02", processor="beta"), topic=gone)
-        world.until_individuals(2, "beta")
-        until(lambda: not world.processor("beta")["verified"])
+        world.until_individuals(3, "beta")
+        world.until_reached("yes", "beta")
 
+    assert [(why["reason"], why["topic"]) for why in missing] == [("topic_missing", gone)]
+    assert held == "pending"
+    assert lags == []
     assert world.processor()["verified"] is True
-    assert world.processor("beta")["verified"] is False
+    unverified = world.processor("beta")["unverified"]
+    assert [why["reason"] for why in unverified] == ["gap.recreated"]
+    assert _gaps(world) == [(f"{gone}/0", "recreated")]
 
 
 def test_a_partition_that_was_added_is_counted_and_waited_for(
@@ -197,17 +213,21 @@ def test_a_partition_that_was_added_is_counted_and_waited_for(
 
     with world.running():
         world.until_individuals(2)
+        began = time.monotonic()
         world.add_partitions(2)
         world.put(removed("ann", "08:02"), enrolled("dan", "07:00"), partition=1)
         world.put(removed("dan", "07:30"), partition=1)
         world.put(enrolled("eve", "08:03"))
         world.until_read(3, partition=1)
+        seconds = time.monotonic() - began
         world.until_read(3)
         world.until_reached("no")
 
+    report("log.partition.added", seconds=round(seconds, 1))
     assert world.individuals() == 2
     assert world.facetally.duties() == []
     assert world.holds()
+    assert seconds < READ_WITHIN
 
 
 # -- retention -------------------------------------------------------------------------------------
@@ -241,7 +261,16 @@ def test_retention_past_our_position_is_a_gap_that_is_paged_and_leaves_the_numbe
     assert world.individuals() == 5 + 3
     assert world.processor()["verified"] is False
     log = world.log_of("worker").read_text()
+    assert _gaps(world) == [(f"{world.topic}/0", "retention")]
     assert f"gap in {world.topic}-0 (retention): 5 is stored, reading goes on at 12" in log
+
+
+LAG: Final = "facetally_partition_lag_records"
+
+
+def _gaps(world: Scene) -> list[tuple[str, str]]:
+    """Return the partition and the reason of each notice of a gap."""
+    return [(one["partition"], one["reason"]) for one in world.told("gap")]
 
 
 def _until_gap(world: Scene) -> None:

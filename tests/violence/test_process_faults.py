@@ -30,6 +30,7 @@ SEED: Final = int(
 EVENTS: Final = sized(20_000, 60_000)
 ROUNDS: Final = sized(1, 3)
 LONGER_THAN_SESSION: Final = 8.0  # seconds; a session lasts 6
+HELD_UP: Final = 60.0  # seconds at most: the server ends an idle transaction after 30
 SMALL: Final = 100  # records of a transaction, so that there is time for something to happen
 
 
@@ -214,6 +215,7 @@ def test_a_worker_that_is_frozen_in_a_transaction_holds_up_the_others_for_second
             assert zombie.alive()
             assert successor.alive()
     report("process.zombie.postgresql", seed=SEED, held_up_seconds=round(held_up, 1))
+    assert held_up < HELD_UP
 
 
 _HOLDING = text(

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,17 @@ class Shown:
         until(shown, f"metrics of {doubts}", 30)
 
     def accept(self, doubt: Doubt) -> dict[str, Any]:
+        compared = datetime.now(UTC).isoformat()
         said = ("--by", "privacy office", "--because", "listed at the source")
         return self.scene.facetally.json(
-            "accept", "--processor", "acme", "--reason", doubt.value, *said
+            "accept",
+            "--processor",
+            "acme",
+            "--reason",
+            doubt.value,
+            "--compared-at",
+            compared,
+            *said,
         )
 
     def accepted(self, doubt: Doubt, individuals: int) -> None:
@@ -351,7 +360,7 @@ def test_a_source_that_went_silent_is_paged_once_and_verified_again_by_its_next_
         where.until_reached("yes")
         page = places.until_told("source_silent")
         places.everywhere(Doubt.SOURCE_SILENT)
-        said = ("--by", "me", "--because", "quiet")
+        said = ("--compared-at", "2026-03-02T08:00:00Z", "--by", "me", "--because", "quiet")
         options = ("--processor", "acme", "--reason", "source_silent", *said)
         refused = where.facetally.run("accept", *options)
         where.put("not json: a sign of life all the same")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+from monitor.store.migrations import guards
+
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
+# What a person told is never changed: another telling corrects it.
+KEPT = {"told_events": ("UPDATE", "DELETE"), "told_numbers": ("UPDATE", "DELETE")}
 _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
@@ -55,6 +59,7 @@ def upgrade() -> None:
         sa.Column("at_least", sa.BigInteger(), nullable=False),
         sa.Column("passes", sa.Integer(), nullable=False),
         sa.Column("seen_at", sa.BigInteger(), nullable=True),
+        sa.Column("seen_no", sa.BigInteger(), nullable=True),
         sa.Column("newest_at", sa.BigInteger(), nullable=True),
         sa.Column("told_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("processor_id", "rule", "percent", name=op.f("pk_approaches")),
@@ -69,9 +74,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("processor_id", "day", name=op.f("pk_days")),
         sqlite_with_rowid=False,
     )
+    guards.guard(KEPT)
 
 
 def downgrade() -> None:
+    guards.unguard(KEPT)
     for table in ("days", "approaches", "told_events", "told_numbers"):
         op.drop_table(table)
     with op.batch_alter_table("duties") as duties:
