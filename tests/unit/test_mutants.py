@@ -98,14 +98,15 @@ from tests.mutants.warm import run, warm_up
 
 warm_up()
 source = Path("monitor/chain.py").read_text()
-begin = "    previous = GENESIS"
+begin = "    links = Links()"
 changes = {
     "nothing": source,
-    "an entry is forgotten": source.replace("enumerate(entries, 1)", "enumerate(entries, 2)"),
+    "an entry is forgotten": source.replace("wanted = self.seq + 1", "wanted = self.seq + 2"),
     "no import": "1 / 0",
     "no end": source.replace(begin, "    while True: pass"),
     "no process": source.replace(begin, "    import os; os.abort()"),
 }
+assert len(set(changes.values())) == len(changes)
 mutants = [Mutant("monitor.chain", 1, name, text) for name, text in changes.items()]
 arguments = [
     *("-x", "-q", "-o", "addopts=", "-o", f"cache_dir={sys.argv[1]}", "-p", "pytest_timeout"),
