@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry
@@ -120,10 +120,33 @@ def serve_worker_metrics(address: str) -> WorkerMetrics:
     return metrics
 
 
-def serve_alerts_metrics(monitor: Monitor) -> AlertsMetrics:
-    """Serve the senders' metrics and the gauges of the ledger, which no other process exports."""
+class Turning(AlertsMetrics):
+    """Also tells each turn of a sender, good or bad, to who watches that they go on."""
+
+    def __init__(self, registry: CollectorRegistry, on_turn: Callable[[str], None]) -> None:
+        super().__init__(registry)
+        self._on_turn = on_turn
+
+    def turned(self, channel: str, now: Instant) -> None:
+        """Tell of a turn that did what it should."""
+        super().turned(channel, now)
+        self._on_turn(channel)
+
+    def crashed(self, channel: str) -> None:
+        """Tell of a turn that ended in an error, such as a database that is away."""
+        super().crashed(channel)
+        self._on_turn(channel)
+
+
+def serve_alerts_metrics(
+    monitor: Monitor, on_turn: Callable[[str], None] = lambda _: None
+) -> AlertsMetrics:
+    """Serve the senders' metrics and the gauges of the ledger, which no other process exports.
+
+    *on_turn* is called with the channel's name after each turn of its sender, from its thread.
+    """
     registry = new_registry()
-    metrics = AlertsMetrics(registry)
+    metrics = Turning(registry, on_turn)
     settings = monitor.settings
 
     current = calendars.Current(monitor.calendar)

@@ -144,7 +144,11 @@ def parse(found: Mapping[str, object], path: Path | None, environ: Mapping[str, 
     silent = root.number("silent_after_hours", 0.0, least=0.0)
     settings = Settings(
         path=path,
-        database_url=checked_url(root.text("database_url", "sqlite:///facetally.db"), here),
+        database_url=checked_url(
+            root.text("database_url", "sqlite:///facetally.db"),
+            here,
+            root.secret("database_password", here),
+        ),
         secret_file=here / root.text("secret_file", "facetally.secret"),
         bootstrap_servers=root.text("bootstrap_servers", "127.0.0.1:9092"),
         group=root.text("group", "facetally"),

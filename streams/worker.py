@@ -54,7 +54,8 @@ class WorkerSettings:
     *start_patience* bounds how long the first contact with Kafka may take. *retry_held* is when a
     partition that the keeper refused is tried again. A broker that dates records by more than
     *tolerance* (microseconds) ahead of *clock* is waited for. *max_batch_records* bounds a
-    transaction, and what waits in memory for the next one.
+    transaction, and what waits in memory for the next one. *on_turn* is called many times a second
+    for as long as the event loop turns, whatever is away; it must not block.
     """
 
     bootstrap_servers: str
@@ -74,6 +75,7 @@ class WorkerSettings:
     tolerance: Instant = TOLERANCE_US
     clock: Callable[[], Instant] = _now
     observer: Observer = field(default_factory=Logged)
+    on_turn: Callable[[], None] = lambda: None
 
     @property
     def connection(self) -> Connection:
@@ -295,12 +297,14 @@ class _Worker:
                 raise failure
             if app.crashed or app.should_stop:
                 raise RuntimeError("the Faust app ended")
+            self._settings.on_turn()
             await asyncio.sleep(_POLL)
 
     async def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         # The event is set by a signal or by another thread, which an asyncio.Event cannot be.
-        while time.monotonic() < until and not self._stopping.is_set():  # noqa: ASYNC110
+        while time.monotonic() < until and not self._stopping.is_set():
+            self._settings.on_turn()
             await asyncio.sleep(_POLL)
 
 

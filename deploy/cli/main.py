@@ -16,6 +16,7 @@ from deploy.cli import (
     explaining,
     feeding,
     filing,
+    ical,
     looking,
     numbers,
     running,
@@ -97,6 +98,7 @@ for command in (
     *numbers.COMMANDS,
     *auditing.COMMANDS,
     *calendars.COMMANDS,
+    *ical.COMMANDS,
 ):
     cli.add_command(command)
 

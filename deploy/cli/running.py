@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -21,6 +23,7 @@ from deploy.collecting import collect_seldom
 from deploy.demo import leash
 from deploy.instance import instance_of
 from deploy.observing import Counted, Observed, serve_alerts_metrics, serve_worker_metrics
+from deploy.supervisor import READY, STOPPING, Supervisor, Together
 from deploy.wiring import Monitor, clock, sources_of
 from monitor.store.engine import WorkerLock
 from monitor.store.outbox import SqlOutbox
@@ -28,6 +31,7 @@ from streams.worker import WorkerSettings, run_worker
 
 log = logging.getLogger("facetally")
 
+_LONGEST_TURN = 180.0  # of a sender: two attempts of three times 20 s, and a pause of 30 s
 _LONGEST_END = 40.0  # a worker leaves its group and senders end their attempts: 25 s at most
 
 
@@ -39,15 +43,18 @@ def worker_command(config: str | None) -> None:
     settings = monitor.settings
     if not settings.topics:
         fail("there is no [[topics]] in the settings: nothing to read")
-    lock = WorkerLock(monitor.engine)
+    lock, supervisor = WorkerLock(monitor.engine), Supervisor()
     try:
         keeper = monitor.keeper(clock(), background=True)
         metrics = serve_worker_metrics(settings.metrics_address)
         collect_seldom()
         with instance_of(settings.group, settings.instance_id) as instance:
             how = worker_settings(monitor, Observed(metrics), instance)
-            sys.exit(run_worker(how, Counted(keeper, metrics), on_ready=_ready))
+            watched = replace(how, on_turn=supervisor.alive)
+            ready = partial(_ready, supervisor)
+            sys.exit(run_worker(watched, Counted(keeper, metrics), on_ready=ready))
     finally:
+        supervisor.tell(STOPPING)
         lock.release()
 
 
@@ -70,8 +77,9 @@ def worker_settings(monitor: Monitor, observer: Observed, instance: str) -> Work
     )
 
 
-def _ready() -> None:
+def _ready(supervisor: Supervisor) -> None:
     log.info("reading: partitions are assigned")
+    supervisor.tell(READY)
 
 
 @click.command("alerts")
@@ -85,11 +93,14 @@ def alerts_command(config: str | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         # In a thread: the handler may interrupt this one while it holds the lock of the event.
         signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
-    metrics = serve_alerts_metrics(monitor)
+    supervisor, names = Supervisor(), [one.name for one in monitor.settings.channels]
+    loops = Together(supervisor, names, _LONGEST_TURN)
+    metrics = serve_alerts_metrics(monitor, loops.turned)
     channels = [open_channel(one) for one in monitor.settings.channels]
     log.info("sending to %s", ", ".join(channel.name for channel in channels))
     outbox = SqlOutbox(monitor.engine, sources_of(monitor.settings), clock)
     run_alerts(outbox, channels, clock, stop, 0.5, metrics=metrics)
+    supervisor.tell(STOPPING)
 
 
 @click.command("up")

@@ -61,18 +61,30 @@ def open_engine(url: str) -> Engine:
     return _postgresql(parsed)
 
 
-def checked_url(url: str, here: Path) -> str:
+def checked_url(url: str, here: Path, password: str | None = None) -> str:
     """Return *url*, the path of a SQLite file taken as relative to the folder *here*.
 
-    Raises BadDatabaseUrl, which never quotes *url*.
+    A *password* that is kept elsewhere is put into it. Raises BadDatabaseUrl, which quotes neither.
     """
     parsed = _parsed(url)
+    if password is not None:
+        parsed = _with_password(parsed, password)
     if parsed.get_backend_name() != "sqlite":
-        return url
+        return parsed.render_as_string(hide_password=False) if password is not None else url
     if not parsed.database or parsed.database == ":memory:":
         raise BadDatabaseUrl("database_url: give SQLite a file, sqlite:///FILE")
     path = str((here / parsed.database).absolute())
     return parsed.set(database=path).render_as_string(hide_password=False)
+
+
+def _with_password(url: URL, password: str) -> URL:
+    if url.get_backend_name() == "sqlite":
+        raise BadDatabaseUrl("database_password: SQLite has none; leave it out")
+    if url.username is None or url.password is not None:
+        raise BadDatabaseUrl(
+            "database_password: needs a database_url with a user and without a password"
+        )
+    return url.set(password=password)
 
 
 def _parsed(url: str) -> URL:

@@ -35,6 +35,8 @@ HOMES = {
     "click": ("deploy",),
     "rich": ("deploy",),
     "xlsxwriter": ("deploy/pack",),
+    "icalendar": ("deploy/ical",),
+    "grafana_foundation_sdk": ("deploy/grafana",),
 }
 
 IMPURE = {"monitor/metrics.py"}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import certifi
 import pytest
+from sqlalchemy import make_url
 
 from alerts.channels.alertmanager import AlertmanagerSettings
 from alerts.channels.log import LogSettings
@@ -158,8 +159,11 @@ def test_an_empty_variable_is_none(here: Path, key: str) -> None:
     assert get(read(here, text, **{f"FACETALLY_{key.upper()}": ""})) == get(read(here, text))
 
 
+PASSWORD_OF_DATABASE = {"database_password", "database_password_file"}  # only with a URL: below
+
+
 def test_every_single_value_of_the_root_is_tried_above(here: Path) -> None:
-    assert known_in(refusal(here, "nonsense = 1")) == set(SCALARS) | TABLES
+    assert known_in(refusal(here, "nonsense = 1")) == set(SCALARS) | TABLES | PASSWORD_OF_DATABASE
 
 
 def test_the_file_may_be_named_by_a_variable(here: Path) -> None:
@@ -197,6 +201,38 @@ def test_secrets_may_be_in_files_beside_the_settings(here: Path) -> None:
     assert settings.sasl.password == PASSWORD
     assert isinstance(settings.channels[0], WebhookSettings)
     assert settings.channels[0].secret == WEBHOOK
+
+
+POSTGRES = 'database_url = "postgresql+psycopg://worker@db:5432/facetally"\n'
+
+
+def test_the_password_of_the_database_may_stand_in_a_file_of_its_own(here: Path) -> None:
+    (here / "password").write_text("a/b@c:d %41\n")
+    found = read(here, POSTGRES + 'database_password_file = "password"\n')
+    by_variable = read(
+        here, POSTGRES, FACETALLY_DATABASE_PASSWORD_FILE=str((here / "password").absolute())
+    )
+
+    assert make_url(found.database_url).password == "a/b@c:d %41"
+    assert by_variable.database_url == found.database_url
+    assert "a/b@c" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("sqlite:///x.db", "SQLite has none"),
+        ("postgresql+psycopg://worker:one@db/facetally", "without a password"),
+        ("postgresql+psycopg://db/facetally", "with a user"),
+    ],
+)
+def test_a_password_of_the_database_that_has_no_place_is_refused(
+    here: Path, url: str, why: str
+) -> None:
+    said = refusal(here, f'database_url = "{url}"\ndatabase_password = "{PASSWORD}"\n')
+
+    assert why in said
+    assert PASSWORD not in said
 
 
 def test_no_password_or_secret_is_in_the_repr(here: Path) -> None:

@@ -1,0 +1,101 @@
+"""The Alertmanager configuration that is shipped: right by amtool, and each alert goes its road."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import Any
+
+import pytest
+
+from alerts.channels.alertmanager import duty_labels, event_labels
+from monitor.notices import Kind, Notice, Severity, key_of
+from tests.prometheus.shipped import ALERTMANAGER, FALLBACK, RULES, Alert, alerts, loaded
+from tests.services import alertmanager as alertmanagers
+from tests.services.presence import require
+
+EVERY = alerts(*RULES, *FALLBACK)
+ROAD = {"none": "deadman", "page": "page", "warning": "warnings", "info": "nobody"}
+
+
+def amtool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    require(alertmanagers.available())
+    return subprocess.run(
+        ["amtool", *arguments], check=False, capture_output=True, text=True, timeout=30
+    )
+
+
+def receiver_of(labels: dict[str, str]) -> str:
+    """Ask amtool where an alert goes."""
+    pairs = [f"{name}={value}" for name, value in labels.items()]
+    done = amtool("config", "routes", "test", f"--config.file={ALERTMANAGER}", *pairs)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def notice(severity: Severity) -> Notice:
+    return Notice(
+        key=key_of(Kind.GAP, "faces"),
+        kind=Kind.GAP,
+        severity=severity,
+        processor="acme",
+        created_at=0,
+    )
+
+
+def test_amtool_takes_the_configuration() -> None:
+    done = amtool("check-config", str(ALERTMANAGER))
+
+    assert done.returncode == 0, done.stderr
+    assert "4 receivers" in done.stdout
+
+
+@pytest.mark.parametrize("alert", EVERY, ids=lambda one: one.name)
+def test_each_rule_goes_where_its_severity_says(alert: Alert) -> None:
+    labels = {"alertname": alert.name, "severity": alert.severity}
+
+    assert receiver_of(labels) == ROAD[alert.severity]
+
+
+@pytest.mark.parametrize("severity", list(Severity))
+def test_a_notice_of_facetally_goes_where_its_severity_says(severity: Severity) -> None:
+    assert receiver_of(event_labels(notice(severity))) == ROAD[severity.value]
+
+
+def test_an_open_duty_pages() -> None:
+    assert receiver_of(duty_labels("acme", "frt.file", "1")) == "page"
+
+
+def test_nothing_hides_a_duty_or_a_notice() -> None:
+    """What facetally posts itself is the target of no inhibition."""
+    rules: list[dict[str, Any]] = loaded(ALERTMANAGER)["inhibit_rules"]
+    targets = {
+        name
+        for rule in rules
+        for matcher in rule["target_matchers"]
+        for name in re.findall(r"Facetally\w+", matcher)
+    }
+
+    assert targets
+    assert targets <= {one.name for one in EVERY}
+
+
+def test_what_hides_another_is_a_rule_too_and_never_the_watchdog() -> None:
+    rules: list[dict[str, Any]] = loaded(ALERTMANAGER)["inhibit_rules"]
+    sources = {
+        name
+        for rule in rules
+        for matcher in rule["source_matchers"]
+        for name in re.findall(r"Facetally\w+", matcher)
+    }
+
+    assert sources <= {one.name for one in EVERY} - {"FacetallyWatchdog"}
+
+
+def test_the_watchdog_is_told_again_each_minute_and_never_as_resolved() -> None:
+    found = loaded(ALERTMANAGER)
+    road = found["route"]["routes"][0]
+    (receiver,) = [one for one in found["receivers"] if one["name"] == road["receiver"]]
+
+    assert road["repeat_interval"] == road["group_interval"] == "1m"
+    assert all(one["send_resolved"] is False for one in receiver["webhook_configs"])

@@ -1,0 +1,174 @@
+"""facetally watched as in production, in seconds in place of minutes.
+
+Real worker and alerts processes, a real Prometheus with the shipped rules and a real Alertmanager
+with the shipped configuration; both are derived from the files with shorter times, nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import yaml
+
+from tests.acceptance.command import Facetally
+from tests.prometheus.shipped import ALERTMANAGER, RULES, loaded
+from tests.receiver import Receiver
+from tests.services.alertmanager import Alertmanager
+from tests.services.process import LOOPBACK, Owned, free_port
+from tests.services.prometheus import Prometheus
+
+START_SECONDS: Final = 300.0  # a few by itself; a machine that is busy is not at fault
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LENGTH: Final = re.compile(r"(\d+)([smhd])\b")
+# Some failures are tried again every 5 s, and three of them are to be seen within one window.
+_WINDOWS, _WAITS = 12, 120
+
+
+def seconds(length: str) -> int:
+    found = _LENGTH.fullmatch(length)
+    assert found is not None, length
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def quick_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *rule* with a window of 5 minutes as 25 s, and a wait of 5 minutes as 3 s."""
+
+    def window(found: re.Match[str]) -> str:
+        return f"[{max(10, seconds(found[1]) // _WINDOWS)}s]"
+
+    quick = {**rule, "expr": re.sub(r"\[(\w+)\]", window, rule["expr"]).replace("* 60", "* 1")}
+    if "for" in rule:
+        quick["for"] = f"{max(1, seconds(rule['for']) // _WAITS)}s"
+    return quick
+
+
+def quick_rules(home: Path) -> Path:
+    """Write the shipped rules with shorter times into *home*, and return the folder."""
+    for file in RULES:
+        groups = [
+            {**group, "rules": [quick_rule(rule) for rule in group["rules"]]}
+            for group in loaded(file)["groups"]
+        ]
+        (home / file.name).write_text(yaml.safe_dump({"groups": groups}, allow_unicode=True))
+    return home
+
+
+def quick_alertmanager(receiver: str) -> str:
+    """Return the shipped configuration with shorter waits; a road ends at its name there."""
+    text = re.sub(r"(group_wait|group_interval): \w+", r"\1: 1s", ALERTMANAGER.read_text())
+    found = yaml.safe_load(text.replace("repeat_interval: 1m", "repeat_interval: 2s"))
+    for road in found["receivers"]:
+        for hook in road.get("webhook_configs", ()):
+            hook["url"] = f"{receiver}/{road['name']}"
+    return str(yaml.safe_dump(found))
+
+
+def prometheus_of(rules: Path, alertmanager: str, targets: Mapping[str, str]) -> str:
+    found = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [f"{rules}/*.yml"],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": [address]}]}
+            for job, address in targets.items()
+        ],
+    }
+    return str(yaml.safe_dump(found))
+
+
+class Kept:
+    """One process of facetally that keeps its address of metrics over restarts."""
+
+    def __init__(self, facetally: Facetally, command: str) -> None:
+        self._facetally, self._command = facetally, command
+        self.address = f"{LOOPBACK}:{free_port()}"
+        self._process: Owned | None = None
+
+    def start(self) -> None:
+        """Start it and return when it answers."""
+        self._facetally.environ["FACETALLY_METRICS_ADDRESS"] = self.address
+        self._process = self._facetally.start(self._command)
+        self._process.until(self._answers, seconds=START_SECONDS)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.stop()
+
+    def scraped(self) -> str:
+        answer = httpx.get(f"http://{self.address}/metrics", timeout=30, trust_env=False)
+        return answer.text
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return bool(self.scraped())
+        return False
+
+
+@dataclass
+class Watched:
+    """All of it at work. ``told`` is what Alertmanager's receivers have got, by road."""
+
+    worker: Kept
+    alerts: Kept
+    prometheus: Prometheus
+    alertmanager: Alertmanager
+    receiver: Receiver
+    families: set[str] = field(default_factory=set)
+
+    def told(self, road: str, name: str) -> bool:
+        """Whether the receiver at the end of *road* was told that alert *name* fires."""
+        return any(
+            alert["labels"]["alertname"] == name and alert["status"] == "firing"
+            for request in list(self.receiver.requests)
+            if request.path == f"/{road}"
+            for alert in json.loads(request.body)["alerts"]
+        )
+
+    def fires(self, name: str) -> bool:
+        return bool(self.prometheus.query(f'ALERTS{{alertname="{name}",alertstate="firing"}}'))
+
+    def has(self, name: str) -> bool:
+        """Whether Alertmanager knows the alert, an inhibited one too."""
+        answer = httpx.get(
+            f"{self.alertmanager.url}/api/v2/alerts",
+            params={"filter": f'alertname="{name}"'},
+            timeout=20,
+            trust_env=False,
+        )
+        return bool(answer.json())
+
+    def note_families(self) -> None:
+        """Remember the names of all metrics that are exported now."""
+        for process in (self.worker, self.alerts):
+            self.families |= set(re.findall(r"^# TYPE (\S+) ", process.scraped(), re.MULTILINE))
+
+
+@contextmanager
+def watched(facetally: Facetally, receiver: Receiver, home: Path) -> Iterator[Watched]:
+    """Run all of it until the block ends; *receiver* ends the roads of Alertmanager."""
+    worker, alerts = Kept(facetally, "worker"), Kept(facetally, "alerts")
+    alertmanager = Alertmanager(quick_alertmanager(receiver.url))
+    rules = quick_rules(home)
+    targets = {"facetally-worker": worker.address, "facetally-alerts": alerts.address}
+    config = prometheus_of(rules, alertmanager.url.removeprefix("http://"), targets)
+    with contextlib.ExitStack() as stack:
+        stack.callback(alertmanager.close)
+        alertmanager.start()
+        stack.callback(worker.stop)
+        stack.callback(alerts.stop)
+        worker.start()
+        alerts.start()
+        prometheus = stack.enter_context(Prometheus(config))
+        yield Watched(worker, alerts, prometheus, alertmanager, receiver)
