@@ -138,9 +138,8 @@ def move_duty(
     notify(
         connection,
         Notice(
-            key=key_of(
-                Kind.DUTY_MOVED, after.processor, after.rule, after.key, str(after.trigger_at)
-            ),
+            # A person may have moved it back since it was here last: of the entry, not the day.
+            key=key_of(Kind.DUTY_MOVED, after.processor, after.rule, after.key, entry.hash),
             kind=Kind.DUTY_MOVED,
             severity=Severity.PAGE,
             processor=after.processor,

@@ -24,7 +24,7 @@ from monitor.store.filings_said import (
 )
 from monitor.store.names import Names
 from monitor.store.outbox import SqlOutbox
-from tests.builders import ACME, ANN, BOB, enrolled, subject_removed
+from tests.builders import ACME, ANN, BOB, CY, enrolled, subject_removed
 from tests.integration.feed import DAY, MARCH_2, POLICY, TWO, Feed, confirmed, on
 from tests.integration.store_kit import (
     NOW,
@@ -257,6 +257,25 @@ def test_a_correction_moves_the_trigger_day_and_a_look_back_does_not_take_it_bac
     feed.tick(NOW + 8)
 
     assert [duty.trigger_day for duty in duties(engine)] == [date(2026, 3, 1)]
+
+
+def test_a_day_that_a_person_corrected_and_that_moves_again_is_told_again(engine: Engine) -> None:
+    """Bob was there, was not, and was after all: the duty moves twice to the same instant."""
+    feed = confirmed(engine, [TWO[0], enrolled(CY, MARCH_2 + 2 * DAY)])
+    days = []
+    for sequence in (0, 2):
+        feed.read(0, [enrolled(BOB, MARCH_2 + 1, sequence)], NOW + 3)
+        feed.at_end(0, NOW + 4)
+        feed.tick(NOW + 5)
+        days += [duty.trigger_day for duty in duties(engine)]
+        if sequence == 0:
+            feed.read(0, [subject_removed(BOB, MARCH_2 + 1, 1)], NOW + 6)
+            feed.tick(NOW + 7)
+            judge(engine, K.CORRECTED, trigger_day=date(2026, 3, 4))
+            days += [duty.trigger_day for duty in duties(engine)]
+
+    assert days == [date(2026, 3, 2), date(2026, 3, 4), date(2026, 3, 2)]
+    assert len({row.key for row in notices(engine, "duty_moved")}) == 2
 
 
 def test_a_step_that_was_told_wrongly_is_taken_back(engine: Engine) -> None:
