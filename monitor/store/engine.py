@@ -4,12 +4,14 @@ SQLite: WAL, ``BEGIN IMMEDIATE`` for whoever writes, ten seconds of waiting for 
 and one worker per database, kept by an operating-system lock that a SIGKILL frees. PostgreSQL: READ
 COMMITTED, and advisory locks in one fixed order (``locks.py``). A process that stops in the middle
 of a transaction, as on a frozen machine, loses it after ``IDLE_SECONDS``: its locks would hold up
-everybody else for as long as it is frozen.
+everybody else for as long as it is frozen. Between two statements the server sees to that; within
+one, who has waited for its locks so long ends it.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +20,10 @@ from typing import IO
 
 import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "AlreadyRunning",
@@ -30,6 +35,7 @@ __all__ = [
     "checked_url",
     "is_sqlite",
     "may_idle",
+    "may_wait",
     "open_engine",
     "reading",
 ]
@@ -39,6 +45,18 @@ CONNECT_SECONDS = 10
 # The longest pause between two statements is the fold of a batch: of 50,000 facts 1.5 to 1.8 s on
 # a busy machine, 16 to 18 s where the process gets a tenth of it: 15 s would cut it for ever.
 IDLE_SECONDS = 30
+APPLICATION = "facetally"
+
+# Half way through a COPY, or through a message that does not fit into the socket, the server waits
+# for a client for ever: to it that is no idle transaction. Sessions of our own only, whose rows
+# any role may see and which it may end.
+_END_FROZEN = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND usename = current_user "
+    "AND application_name = current_setting('application_name') AND pid <> pg_backend_pid() "
+    "AND state = 'active' AND wait_event IN ('ClientRead', 'ClientWrite') "
+    "AND state_change < clock_timestamp() - make_interval(secs => %s)"
+)
 
 
 class BadDatabaseUrl(ValueError):
@@ -117,6 +135,8 @@ def _unreachable(url: URL, error: BaseException | None) -> DatabaseUnreachable:
     if url.get_backend_name() == "sqlite":
         why = _SQLITE_SAYS.get(getattr(error, "sqlite_errorname", ""), f"cannot be used ({kind})")
         return DatabaseUnreachable(f"the database {url.database} {why}")
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return DatabaseUnreachable("somebody else uses for too long what this needs: try again")
     where = url.set(query={}).render_as_string(hide_password=True)  # a query can hold a password
     return DatabaseUnreachable(
         f"the database {where} does not answer ({kind}): is it running, and are address, user and "
@@ -131,7 +151,8 @@ def is_sqlite(connection: Connection | Engine) -> bool:
 
 def _postgresql(url: URL) -> Engine:
     # An address that swallows what it is sent would hold up a command for minutes.
-    url = url.update_query_dict({"connect_timeout": str(CONNECT_SECONDS), **url.query})
+    ours = {"connect_timeout": str(CONNECT_SECONDS), "application_name": APPLICATION}
+    url = url.update_query_dict({**ours, **url.query})
     engine = create_engine(
         url, pool_pre_ping=True, isolation_level="READ COMMITTED", hide_parameters=True
     )
@@ -142,6 +163,8 @@ def _postgresql(url: URL) -> Engine:
         # The second is for who is frozen while the answer to a statement is on its way.
         for name in ("idle_in_transaction_session_timeout", "tcp_user_timeout"):
             dbapi_connection.execute(f"SET {name} = '{IDLE_SECONDS}s'".encode())
+        if dbapi_connection.execute("SHOW lock_timeout").fetchone() == ("0",):  # nobody's wish
+            dbapi_connection.execute(f"SET lock_timeout = '{IDLE_SECONDS}s'".encode())
         dbapi_connection.autocommit = before
 
     @event.listens_for(engine, "begin")
@@ -149,12 +172,33 @@ def _postgresql(url: URL) -> Engine:
         if connection.get_execution_options().get("reading", False):
             may_idle(connection, 0)  # who only reads is in nobody's way
 
+    @event.listens_for(engine, "handle_error")
+    def waited(context: ExceptionContext) -> None:
+        if isinstance(context.original_exception, psycopg.errors.LockNotAvailable):
+            _end_frozen(engine)
+
     return engine
+
+
+def _end_frozen(engine: Engine) -> None:
+    """Free what sessions of ours hold that are frozen within a statement; it is tried again."""
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            ended = len(connection.exec_driver_sql(_END_FROZEN, (IDLE_SECONDS,)).fetchall())
+    except DBAPIError:
+        return  # whoever tries again finds the same
+    if ended:
+        log.warning("%d sessions of the database were frozen within a statement: ended", ended)
 
 
 def may_idle(connection: Connection, seconds: int) -> None:
     """Let this transaction on PostgreSQL wait so long between two statements; 0 is for ever."""
     connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{seconds}s'")
+
+
+def may_wait(connection: Connection) -> None:
+    """Let this transaction on PostgreSQL wait for a lock as long as it takes."""
+    connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
 
 
 def _sqlite(url: URL) -> Engine:

@@ -17,7 +17,7 @@ from threading import Event, Thread
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from monitor.store.engine import is_sqlite, may_idle
+from monitor.store.engine import is_sqlite, may_idle, may_wait
 
 _STORES = 0x66740001
 _PROCESSORS = 0x66740002
@@ -64,6 +64,7 @@ def looking_back(engine: Engine, processor_id: int, *, wait: bool) -> Iterator[b
         may_idle(connection, LEASE_SECONDS)
         which = (_LOOKING, processor_id)
         if wait:
+            may_wait(connection)
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", which)
         mine = connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(%s, %s)", which)
         ours = bool(mine.scalar())

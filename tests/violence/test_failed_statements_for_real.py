@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import psycopg
 import pytest
+from psycopg.pq import ConnStatus
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError
 
@@ -135,6 +137,77 @@ def test_a_lock_timeout_keeps_nothing_and_is_tried_again(postgres_url: str) -> N
         assert isinstance(caught.value.orig, psycopg.errors.LockNotAvailable)
         assert after == before
         assert differences(engine, facts, POLICY) == []
+
+
+@pytest.mark.parametrize("frozen_in", ["a COPY", "a message"])
+def test_who_is_frozen_within_a_statement_is_ended_by_who_waits_for_it(
+    postgres_url: str, frozen_in: str
+) -> None:
+    """To the server that is no idle transaction: it would wait for the rest for ever."""
+    facts = _people(3)
+    with postgres_engine(postgres_url) as engine:
+        kept = keeper(engine, POLICY)
+        kept.keep([_next(facts[:1], None)])
+        before = dump(engine)
+        with (
+            _frozen(postgres_url, "a COPY", name="psql", holds=2) as stranger,
+            _frozen(postgres_url, frozen_in),
+        ):
+            began = time.monotonic()
+            with pytest.raises(DBAPIError) as caught:
+                kept.keep([_next(facts[1:], 2)])
+            waited = time.monotonic() - began
+            after = dump(engine)
+            kept.keep([_next(facts[1:], 2)])
+            strangers = _ended(stranger)
+
+        assert isinstance(caught.value.orig, psycopg.errors.LockNotAvailable)
+        assert not strangers
+        assert 29 < waited < 50
+        assert after == before
+        assert differences(engine, facts, POLICY) == []
+
+
+def test_who_has_been_at_a_statement_for_less_than_that_is_waited_for(postgres_url: str) -> None:
+    facts = _people(2)
+    with postgres_engine(_with(postgres_url, lock_timeout="500ms")) as engine:
+        kept = keeper(engine, POLICY)
+        kept.keep([_next(facts[:1], None)])
+        with _frozen(postgres_url, "a COPY") as slow:
+            with pytest.raises(DBAPIError):
+                kept.keep([_next(facts[1:], 2)])
+
+            assert not _ended(slow)
+
+
+@contextlib.contextmanager
+def _frozen(
+    url: str, within: str, *, name: str = "facetally", holds: int = 1
+) -> Iterator[psycopg.Connection[Any]]:
+    """Hold what the others need, by a client that has sent a part of a statement and is silent."""
+    with contextlib.closing(_other(f"{url}?application_name={name}")) as connection:
+        connection.execute("CREATE TEMPORARY TABLE half (a integer)")
+        connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (PROCESSORS, holds))
+        if within == "a COPY":
+            connection.pgconn.send_query(b"COPY half FROM STDIN")
+        else:
+            connection.pgconn.enter_pipeline_mode()
+            connection.pgconn.send_query_params(b"SELECT 1", None)  # and no sync
+        connection.pgconn.flush()
+        yield connection
+
+
+def _ended(connection: psycopg.Connection[Any]) -> bool:
+    """Tell whether the server has closed this connection: there is an end to read."""
+    pgconn = connection.pgconn
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline:
+        try:
+            pgconn.consume_input()
+        except psycopg.OperationalError:
+            return True
+        time.sleep(0.05)
+    return pgconn.status == ConnStatus.BAD
 
 
 def test_the_victim_of_a_deadlock_keeps_nothing_and_is_tried_again(postgres_url: str) -> None:
