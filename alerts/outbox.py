@@ -1,8 +1,10 @@
 """From the outbox to a channel: claim, send, then mark, one notice per call.
 
 At least once: who dies between sending and marking leaves a lease that runs out, and the notice
-goes again under the same key. Nothing is ever given up: what only a person can mend is tried
-again seldom, and shown meanwhile. A notice that cannot be sent holds up no other.
+goes again under the same key. Nothing is ever given up, and what is not delivered is shown. A
+page is never put off for longer than ``PAGE_PAUSE``, whatever the refusal was: a proxy that
+answers 404 for the seconds of a deploy must not cost an hour. A notice that cannot be sent holds
+up no other.
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ from typing import Final
 from alerts.channel import Channel, NotDelivered
 from alerts.metrics import Metrics, NoMetrics
 from monitor.facts import Instant
-from monitor.notices import LONGEST_PAUSE, Claim, Outbox
+from monitor.notices import LONGEST_PAUSE, Claim, Outbox, Severity
 
 log = logging.getLogger(__name__)
 
 SECOND: Final = 1_000_000
+PAGE_PAUSE: Final = 300 * SECOND
 _NO_METRICS: Final = NoMetrics()
 
 
@@ -28,7 +31,8 @@ _NO_METRICS: Final = NoMetrics()
 class Retry:
     """When to try again. *lease_us* must outlast one attempt, or a repeat is certain.
 
-    *longest_us* is no longer than ``LONGEST_PAUSE``: what waits longer is taken as due.
+    *longest_us* is no longer than ``LONGEST_PAUSE``: what waits longer is taken as due. It is for
+    what a receiver asked for and for what wakes nobody up; else a page waits for *page_us*.
 
     *jitter* gives numbers of [0, 1), so that receivers that failed together are not tried
     together for ever.
@@ -36,20 +40,20 @@ class Retry:
 
     lease_us: int = 120 * SECOND
     longest_us: int = LONGEST_PAUSE
+    page_us: int = PAGE_PAUSE
     jitter: Callable[[], float] = random.random
 
-    def after(self, attempts: int, error: NotDelivered) -> int:
+    def after(self, attempts: int, error: NotDelivered, severity: Severity) -> int:
         """Return the pause in microseconds after the failure of attempt number *attempts*.
 
-        Doubles from two seconds up to *longest_us*, give or take a quarter, and is never
-        shorter than the receiver asked for.
+        Doubles from two seconds up to *page_us* or *longest_us*, give or take a quarter, and is
+        never shorter than the receiver asked for.
         """
-        if error.permanent:
-            return self.longest_us
+        longest = self.page_us if severity is Severity.PAGE else self.longest_us
         doubled = SECOND * 2 ** min(attempts, 32)
-        pause = int(doubled * (0.75 + self.jitter() / 2))
+        pause = min(int(doubled * (0.75 + self.jitter() / 2)), longest)
         asked = int((error.retry_after_s or 0.0) * SECOND)
-        return min(max(pause, asked), self.longest_us)
+        return max(pause, min(asked, self.longest_us))
 
 
 _RETRY: Final = Retry()
@@ -69,7 +73,8 @@ def send_next(
     try:
         answer = channel.send(claim.notice, now)
     except NotDelivered as exc:
-        _put_back(outbox, claim, now + retry.after(claim.attempts, exc), exc)
+        pause = retry.after(claim.attempts, exc, claim.notice.severity)
+        _put_back(outbox, claim, now + pause, exc)
         metrics.failed(channel.name, permanent=exc.permanent)
         return True
     outbox.sent(claim, now, answer)

@@ -96,7 +96,10 @@ class Sender:
         return more
 
     def show(self, now: Instant) -> bool:
-        """Show the state of the duties, if this channel needs that and it is time."""
+        """Show the state of the duties, and again what was told lately, if this channel needs that.
+
+        Only when it is time. The store says what was told: who has just started goes on with it.
+        """
         channel, up = self._channel, self._uptime()
         if not isinstance(channel, StateChannel) or up < self._show_at:
             return False
@@ -104,10 +107,14 @@ class Sender:
         self._show_at = up + channel.every_us // 4
         duties = self._outbox.open_duties()
         closed = self._outbox.closed_duties_since(now - channel.closed_for_us)
+        life = channel.told_for_us
+        # What a clock that was far ahead has marked would be told for as long as it was ahead.
+        told = self._outbox.told_since(channel.name, now - life, now + life)
         try:
-            channel.show(duties, closed, now)
+            channel.show(duties, closed, told, now)
         except NotDelivered as exc:
-            log.warning("%d open duties not shown on %s: %s", len(duties), channel.name, exc)
+            what = (len(duties), len(told), channel.name, exc)
+            log.warning("%d open duties, %d notices not shown again on %s: %s", *what)
             self._metrics.shown(channel.name, ok=False)
             return False
         self._show_at = up + channel.every_us

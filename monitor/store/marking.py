@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, update
 
 from monitor.facts import Instant, Place
 from monitor.rules import stock_rules
-from monitor.store import audit, schema, stock
+from monitor.store import agreement, audit, schema, stock
 from monitor.store.keeping import Policy
 from monitor.store.locks import lock_processors
 from monitor.store.names import Names, Registry
@@ -21,7 +21,10 @@ from monitor.store.watches import Watches
 
 
 def apply_marks(engine: Engine, registry: Registry, policy: Policy, now: Instant) -> None:
-    """Recount every processor for which the settings mark another place, or change a threshold."""
+    """Recount every processor for which the settings mark another place, or change a threshold.
+
+    They are registered, and *registry* is read since then. Raises SettingsReplaced.
+    """
     names = registry.names
     changed: dict[str, list[tuple[int, Place]]] = {}
     for number, place in names.place_by_id.items():
@@ -30,6 +33,7 @@ def apply_marks(engine: Engine, registry: Registry, policy: Policy, now: Instant
     for processor, places in sorted(changed.items()):
         with engine.begin() as connection:
             lock_processors(connection, [names.processor_ids[processor]])
+            agreement.check(connection, policy.agreed)
             _mark(connection, policy, places, now)
             _recount(connection, names, policy, processor)
     _match_thresholds(engine, names, policy)
@@ -75,5 +79,6 @@ def _match_thresholds(engine: Engine, names: Names, policy: Policy) -> None:
         return
     with engine.begin() as connection:
         lock_processors(connection, names.processor_ids.values())
+        agreement.check(connection, policy.agreed)
         everyone = sorted(names.processor_ids)
         Watches(connection, names, stock_rules(policy.rules), everyone).save()

@@ -247,6 +247,7 @@ deliveries = _keyed(
     _key("channel", Text),
     _must("attempts", Integer),
     _must("not_before", BigInteger),
+    _may("claimed_at", BigInteger),  # by the clock that gave `not_before`
     _may("sent_at", BigInteger),
     _may("answer", Text),
     _may("error", Text),
@@ -257,6 +258,14 @@ deliveries = _keyed(
         "not_before",
         sqlite_where=text("sent_at IS NULL"),
         postgresql_where=text("sent_at IS NULL"),
+    ),
+    # What was told lately, likewise.
+    Index(
+        "ix_deliveries_sent",
+        "channel",
+        "sent_at",
+        sqlite_where=text("sent_at IS NOT NULL"),
+        postgresql_where=text("sent_at IS NOT NULL"),
     ),
 )
 channels = _keyed(
@@ -331,6 +340,7 @@ rejects = _keyed(
     _key("topic", Text),
     _key("partition", Integer),
     _key("offset", BigInteger),
+    _key("file", Text),  # hash of where it is; empty: read from Kafka
     _may("topic_id", Text),  # null: read from a file
     _must("source", Text),
     _must("reason", Text),

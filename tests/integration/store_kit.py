@@ -215,7 +215,7 @@ def differences_from_ledger(
 
 
 def _wrong(connection: Connection, chosen: Policy) -> list[str]:
-    findings = verify(connection, chosen.marks)
+    findings = verify(connection, chosen.marks, chosen.rules)
     return [f"verify {one.check}: {one.detail}" for one in findings if not one.holds]
 
 

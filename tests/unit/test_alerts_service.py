@@ -12,7 +12,7 @@ from alerts.channel import Channel, NotDelivered
 from alerts.outbox import Retry, send_next
 from alerts.service import Sender, run_alerts
 from monitor.facts import Instant
-from monitor.notices import Claim, Notice, OpenDuty
+from monitor.notices import Claim, Notice, OpenDuty, Told
 from tests.channel_fakes import Counted, Scripted, Showing
 from tests.outbox_contract import LEASE, NOW, SECOND, Desk, duty, notice
 from tests.outbox_fake import SqliteOutbox
@@ -94,6 +94,40 @@ def test_after_a_failure_the_state_is_shown_again_sooner(desk: SqliteOutbox) -> 
         ("shown", "scripted", True),
         ("shown", "scripted", True),
     ]
+
+
+def test_what_was_told_is_told_again_until_its_life_is_over_also_by_who_has_just_started(
+    desk: SqliteOutbox, tmp_path: Path
+) -> None:
+    """The receiver may have lost what it had confirmed."""
+    desk.put(notice("a"))
+    send_next(desk, Scripted(), NOW, STEADY)
+    channel = Showing()
+    turns = Turns(desk, channel)
+    turns.show(NOW)
+    turns.show(NOW + 60 * SECOND)
+    again = Turns(SqliteOutbox(tmp_path / "outbox.db"), channel)
+    again.show(NOW + 3599 * SECOND)
+    again.show(NOW + 3660 * SECOND)
+
+    told = [Told(notice("a"), NOW)]
+    assert channel.told == [
+        (NOW, told),
+        (NOW + 60 * SECOND, told),
+        (NOW + 3599 * SECOND, told),
+        (NOW + 3660 * SECOND, []),
+    ]
+
+
+def test_what_a_clock_that_was_far_ahead_has_marked_is_not_told_for_as_long(
+    desk: SqliteOutbox,
+) -> None:
+    desk.put(notice("a"))
+    send_next(desk, Scripted(), NOW + 365 * 86_400 * SECOND, STEADY)
+    channel = Showing()
+    Turns(desk, channel).show(NOW)
+
+    assert channel.told == [(NOW, [])]
 
 
 def test_a_channel_that_shows_no_state_is_asked_for_none(desk: SqliteOutbox) -> None:
