@@ -80,8 +80,8 @@ class Monitor:
         processes; a command that does not *take_settings* raises SettingsDiffer where others do.
         What calendars and rules are used is written into the audit log, once.
         """
-        calendars.note_used(self.engine, self.sheets, self.settings.rules, now)
-        return SqlKeeper(
+        calendars.check_used(self.engine, self.sheets)
+        keeper = SqlKeeper(
             self.engine,
             self.policy,
             self.settings.feeding,
@@ -91,6 +91,8 @@ class Monitor:
             clock=clock,
             take_settings=take_settings,
         )
+        calendars.note_used(self.engine, self.sheets, self.settings.rules, now)
+        return keeper
 
     def adapter(self, source: str) -> Adapter:
         """Return a new adapter of the configured *source*."""

@@ -1,4 +1,4 @@
-"""What all processes that keep facts in one database must have the same: rules, marks, topics.
+"""What all processes that write into one database must have the same: rules, marks, topics.
 
 Two that have not would settle what the other asked for, each by its own number, or open a duty
 that the other rightly waits with. Pure; who compares is ``monitor.store.agreement``.
@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from monitor.chain import canonical
@@ -55,13 +56,20 @@ class Agreed:
 
 
 def agreed(
-    rules: Iterable[Rule], marks: Marks, topics: Mapping[str, Mapping[str, object]]
+    rules: Iterable[Rule],
+    marks: Marks,
+    topics: Mapping[str, Mapping[str, object]],
+    others: Mapping[str, object] = MappingProxyType({}),
 ) -> Agreed:
-    """Return what these settings say; *topics* has what is said of each, as plain values."""
+    """Return what these settings say; *topics* has what is said of each, as plain values.
+
+    *others* are the settings beside rules that decide what is told or proposed, by their names.
+    """
     said = {
         "rule": {rule.id: _rule(rule) for rule in rules if rule.enabled},
         "system": _systems(marks),
         "topic": {name: dict(topic) for name, topic in topics.items()},
+        "setting": dict(others),
     }
     return Agreed(canonical(said))
 

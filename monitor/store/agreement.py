@@ -48,12 +48,7 @@ def register(engine: Engine, ours: Agreed, now: Instant, *, take: bool) -> None:
         if known is not None:
             differences = ours.after(known)
             if not take and not is_sqlite(connection):
-                raise SettingsDiffer(
-                    "these settings are not those that the workers of this database have: "
-                    f"{named(differences)} differ; use the settings file of the workers, or, if "
-                    "these are to hold from now on, restart all workers with them (where there "
-                    "are none: facetally apply --take-settings)"
-                )
+                raise _differ(differences)
             body = {"changed": [one._asdict() for one in differences]}
             audit.append(connection, now, CHANGED, None, body)
         rows = [(_FINGERPRINT, ours.fingerprint), (_TEXT, ours.text)]
@@ -71,6 +66,13 @@ def check(connection: Connection, ours: Agreed) -> None:
         )
 
 
+def check_command(connection: Connection, ours: Agreed) -> None:
+    """Raise SettingsDiffer if others than *ours* hold: a person's command would mix them in."""
+    if _fingerprint(connection) not in {None, ours.fingerprint}:
+        known = registered(connection)
+        raise _differ(ours.after(known) if known is not None else [])
+
+
 def hold(connection: Connection, ours: Agreed) -> None:
     """Do as ``check``, and let nobody register others until the end of the transaction."""
     share_settings(connection)
@@ -82,6 +84,15 @@ def named(differences: list[Difference]) -> str:
     more = len(differences) - _NAMED
     some = ", ".join(map(str, differences[:_NAMED]))
     return f"{some} and {more} more" if more > 0 else some
+
+
+def _differ(differences: list[Difference]) -> SettingsDiffer:
+    return SettingsDiffer(
+        "these settings are not those that the workers of this database have: "
+        f"{named(differences)} differ; use the settings file of the workers, or, if "
+        "these are to hold from now on, restart all workers with them (where there "
+        "are none: facetally apply --take-settings)"
+    )
 
 
 def _fingerprint(connection: Connection) -> str | None:

@@ -239,11 +239,10 @@ class SqlKeeper:
             self._numbers = Numbers(self._engine, self._policy)
         since = None if self._counted_at is None else now - self._counted_at
         if changed or since is None or not 0 <= since < _COUNT_EVERY:
-            recount(self._engine, self._registry.names, self._policy.rules, calendar, now)
+            recount(self._engine, self._registry.names, self._policy, calendar, now)
             self._counted_at = now
 
     def _tick(self, now: Instant) -> None:
-        self._mind_calendar(now)
         if self._hush.may_look(now):
             self._hush.tell(self._engine, now)
         names = self._registry.names
@@ -251,6 +250,7 @@ class SqlKeeper:
         self._looking.note_overdue(names, due, now)
         self._looking.note_unfinished(now)
         self._overtaken.look(self._engine, now)
+        self._mind_calendar(now)
         ready = [processor for processor in due if self._backoff.may_try(processor)]
         if ready and self._paced.may_run():
             self._paced.run(lambda: self._look_back(ready, now))

@@ -83,7 +83,12 @@ class Policy:
     agreed: Agreed = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "agreed", agreed(self.rules, self.marks, self.topics))
+        others = {
+            "early_warnings": {"percent": list(self.levels.percent), "rearm": self.levels.rearm},
+            "remind_working_days": self.remind_after,
+            "far_percent": round(100 * self.far),
+        }
+        object.__setattr__(self, "agreed", agreed(self.rules, self.marks, self.topics, others))
 
 
 def learn_names(registry: Registry, batches: Iterable[Batch]) -> None:

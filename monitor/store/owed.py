@@ -16,9 +16,11 @@ from sqlalchemy import Connection, select
 
 from monitor.chain import Entry, canonical
 from monitor.facts import Instant
+from monitor.filings import CLOCKS, REVIEW
 from monitor.notices import Kind
 from monitor.rules import Rule, rule_for_trigger
 from monitor.store import audit, owing, schema
+from monitor.store.changes import COMMAND
 from monitor.store.names import Names
 from monitor.store.restoring import ONE_EVENT
 from monitor.workdays import beijing_day
@@ -26,7 +28,8 @@ from monitor.workdays import beijing_day
 Key: TypeAlias = tuple[str | None, str, str]
 """Processor, rule and key of a duty."""
 
-_CLOSING: Final = {"duty.closed": True, "duty.reopened": False}
+_CLOSING: Final = frozenset({"duty.closed", "duty.reopened"})
+_END: Final = ("closed_at", "because")
 _SHOWN: Final = 5
 
 
@@ -36,7 +39,7 @@ class _Duty:
 
     opened_at: Instant
     said: Mapping[str, object]
-    closed: bool = False
+    end: tuple[Instant | None, str | None] = (None, None)  # when, and why it was annulled
 
 
 @dataclass(slots=True)
@@ -45,7 +48,7 @@ class _Notices:
 
     heads: set[object] = field(default_factory=set)
     bodies: set[tuple[Instant, str | None, str]] = field(default_factory=set)
-    at: list[Instant] = field(default_factory=list)
+    at: list[tuple[Instant, str | None]] = field(default_factory=list)
 
 
 def owed_wrong(connection: Connection, names: Names, rules: Iterable[Rule]) -> list[str]:
@@ -81,7 +84,7 @@ def _differ(connection: Connection, names: Names, number: int, told: _Duty) -> l
     now = owing.describe(duty)
     differ = [name for name, value in told.said.items() if _plain(now.get(name)) != _plain(value)]
     differ += ["opened_at"] if duty.opened_at != told.opened_at else []
-    differ += ["closed"] if (duty.closed_at is not None) != told.closed else []
+    differ += ["closed"] if (duty.closed_at, duty.annulled) != told.end else []
     return differ
 
 
@@ -93,15 +96,26 @@ def _fold(entries: Iterable[Entry]) -> dict[Key, _Duty]:
             continue
         body = json.loads(entry.body)
         if entry.kind == "duty.opened":
-            duties[_key(entry, body)] = _Duty(entry.at, body)
-        elif entry.kind in _CLOSING and _key(entry, body) in duties:
-            duties[_key(entry, body)].closed = _CLOSING[entry.kind]
+            said = {name: value for name, value in body.items() if name not in _END}
+            duties[_key(entry, body)] = _Duty(entry.at, said, _end(body))
+        elif entry.kind in _CLOSING and not _is_step(body) and _key(entry, body) in duties:
+            duties[_key(entry, body)].end = _end(body)
         elif "after" in body:
             before = duties.pop(_key(entry, body["before"]), None)
             opened_at = entry.at if before is None else before.opened_at
-            closed = before is not None and before.closed
-            duties[_key(entry, body["after"])] = _Duty(opened_at, body["after"], closed)
+            end = (None, None) if before is None else before.end
+            duties[_key(entry, body["after"])] = _Duty(opened_at, body["after"], end)
     return duties
+
+
+def _end(body: Mapping[str, Any]) -> tuple[Instant | None, str | None]:
+    """Return what an entry says of the end of a duty; one that opens it again says nothing."""
+    return body.get("closed_at"), body.get("because")
+
+
+def _is_step(body: Mapping[str, Any]) -> bool:
+    """Tell whether an entry is of what a person decided; what came of it has its own."""
+    return "key" not in body and "after" not in body
 
 
 def _unopened(connection: Connection, names: Names, rules: Iterable[Rule]) -> Iterator[Key]:
@@ -135,7 +149,7 @@ def told_wrong(connection: Connection) -> list[str]:
             elif where[0] not in keys:
                 wrong.append(f"{where[0]} (missing, and was sent)")
             sent.discard(where)
-        elif (kind := _told_by(entry)) is not None and not _is_told(entry, notices[kind]):
+        elif (kinds := _told_by(entry)) and not any(_is_told(entry, notices[k]) for k in kinds):
             wrong.append(f"entry {entry.seq}, {entry.kind} (nobody was to be told)")
     wrong += [f"{key} (marked as sent on {channel}, by no entry)" for key, channel in sent]
     return sorted(wrong)
@@ -151,7 +165,7 @@ def _read_notices(connection: Connection) -> tuple[Mapping[str, _Notices], set[s
         one = found[row.kind]
         one.heads.add(body.get("audit_head"))
         one.bodies.add((row.created_at, row.processor, canonical(body)))
-        one.at.append(row.created_at)
+        one.at.append((row.created_at, row.processor))
     return found, keys
 
 
@@ -162,15 +176,38 @@ def _sent(connection: Connection) -> set[tuple[str, str]]:
     return {(row.key, row.channel) for row in rows}
 
 
-def _told_by(entry: Entry) -> str | None:
-    """Return the kind of the notice that is written with *entry*, None if nobody is told."""
+def _told_by(entry: Entry) -> Sequence[str]:
+    """Return the kinds of which one notice is written with *entry*; none if nobody is told."""
+    body = json.loads(entry.body)
+    if entry.kind.startswith("duty.") and _is_nobodys(entry.kind, body):
+        return ()
+    if entry.kind == "change.proposed" and body["source"] == COMMAND:
+        return ()  # by the one who would be told
+    if entry.kind == "duty.moved" and "step" in body:
+        return (Kind.DUTY_CORRECTED,)
+    if entry.kind == "duty.due_moved":
+        return (Kind.DUE_MOVED, Kind.DUE_SETTLED)
     named = (entry.kind.replace(".", "_"), entry.kind.rpartition(".")[2])
-    return next((name for name in named if name in set(Kind)), None)
+    return [name for name in named if name in set(Kind)][:1]
+
+
+def _is_nobodys(kind: str, body: Mapping[str, Any]) -> bool:
+    """Tell whether an entry of a duty calls up nobody.
+
+    What a person decided is told with what came of it. A review is for the authority to end, and
+    a clock that was over when it became known is for nobody.
+    """
+    if _is_step(body) and kind != "duty.restatement_waits":
+        return True
+    over = kind == "duty.opened" and body.get("closed_at") is not None
+    return body.get("rule") == REVIEW or (over and body["rule"] in CLOCKS)
 
 
 def _is_told(entry: Entry, notices: _Notices) -> bool:
     if entry.kind == "database.restored":  # one page for all who notice it
-        return any(abs(at - entry.at) < ONE_EVENT for at in notices.at)
+        return any(abs(at - entry.at) < ONE_EVENT for at, _ in notices.at)
+    if entry.kind == "change.proposed":  # one warning for all that one look found
+        return (entry.at, entry.processor) in notices.at
     said = (entry.at, entry.processor, canonical(json.loads(entry.body)))
     return entry.hash in notices.heads or said in notices.bodies
 

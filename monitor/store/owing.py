@@ -113,7 +113,10 @@ def add_duty(connection: Connection, names: Names, duty: Duty) -> Entry:
     """Write a new *duty* with its audit entry, which is returned, and tell nobody."""
     row = {"processor_id": names.processor_ids[duty.processor], **_row(duty)}
     connection.execute(insert(_duties).values(row))
-    return audit.append(connection, duty.opened_at, "duty.opened", duty.processor, describe(duty))
+    body = describe(duty)
+    if duty.closed_at is not None:  # over already, or with its last day
+        body |= {"closed_at": duty.closed_at, "because": duty.annulled}
+    return audit.append(connection, duty.opened_at, "duty.opened", duty.processor, body)
 
 
 def replace_duty(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
+from types import MappingProxyType
 
 import pytest
 
@@ -18,10 +20,13 @@ TOPICS: Mapping[str, Mapping[str, object]] = {"faces": {"source": "cloudevents"}
 def settings(
     *marks: SystemMark,
     topics: Mapping[str, Mapping[str, object]] = TOPICS,
+    own: Mapping[str, object] = MappingProxyType({}),
+    others: Mapping[str, object] = MappingProxyType({}),
     **of_filing: object,
 ) -> Agreed:
-    rules = with_overrides(SHIPPED, [{"id": "frt.file", **of_filing}]) if of_filing else SHIPPED
-    return agreed(rules, Marks(marks), topics)
+    changed = [{"id": "frt.file", **of_filing}] if of_filing else []
+    changed += [{"id": "own", "addressee": "us", **own}] if own else []
+    return agreed(with_overrides(SHIPPED, changed), Marks(marks), topics, others)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +68,49 @@ def test_what_makes_no_difference_has_the_same_fingerprint() -> None:
     ):
         assert other.after(ours) == []
         assert other.fingerprint == ours.fingerprint
+
+
+EVENT: Mapping[str, object] = {"measure": "event", "event": "impact.assessed", "period": 3}
+EXTERNAL: Mapping[str, object] = {
+    "measure": "external",
+    "number": "pi.individuals",
+    "at_least": 9,
+    "period": 30,
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (EVENT, {**EVENT, "event": "impact.graded"}),
+        (EVENT, {**EVENT, "period": 4}),
+        (EVENT, {**EVENT, "unit": "years"}),
+        (EVENT, {**EVENT, "latch": True}),
+        ({**EVENT, "unit": "years"}, {**EVENT, "unit": "years", "keeps": True}),
+        (EXTERNAL, {**EXTERNAL, "number": "pi.minors"}),
+        (EXTERNAL, {**EXTERNAL, "comparator": ">"}),
+        ({**EXTERNAL, "unit": "years"}, {**EXTERNAL, "unit": "years", "recurring": True}),
+        (
+            {**EXTERNAL, "unit": "fixed_date", "fixed_date": date(2026, 1, 1)},
+            {**EXTERNAL, "unit": "fixed_date", "fixed_date": date(2026, 1, 2)},
+        ),
+        (EVENT, {**EVENT, "since": date(2026, 1, 1)}),
+        (EVENT, {**EVENT, "enabled": False}),
+    ],
+)
+def test_all_of_a_rule_that_changes_a_duty_makes_a_difference(
+    before: Mapping[str, object], after: Mapping[str, object]
+) -> None:
+    differences = settings(own=after).after(settings(own=before))
+
+    assert [str(one) for one in differences] == ["rule own"]
+
+
+def test_what_decides_what_is_told_or_proposed_makes_a_difference() -> None:
+    (found,) = settings(others={"far_percent": 30}).after(settings(others={"far_percent": 20}))
+
+    assert str(found) == "setting far_percent"
+    assert (found.before, found.after) == (20, 30)
 
 
 def test_a_difference_says_what_was_and_what_is() -> None:
