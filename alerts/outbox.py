@@ -13,6 +13,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final
 
 from alerts.channel import Channel, NotDelivered
@@ -25,6 +26,14 @@ log = logging.getLogger(__name__)
 SECOND: Final = 1_000_000
 PAGE_PAUSE: Final = 300 * SECOND
 _NO_METRICS: Final = NoMetrics()
+
+
+class Turn(IntEnum):
+    """What came of one turn; false if there was nothing to do."""
+
+    NONE_DUE = 0
+    SENT = 1
+    REFUSED = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,21 +74,21 @@ def send_next(
     now: Instant,
     retry: Retry = _RETRY,
     metrics: Metrics = _NO_METRICS,
-) -> bool:
-    """Offer the notice that *channel* has owed longest. Return False when none is due."""
+) -> Turn:
+    """Offer the notice that *channel* has owed longest, and return what came of it."""
     claim = outbox.claim(channel.name, now, retry.lease_us)
     if claim is None:
-        return False
+        return Turn.NONE_DUE
     try:
         answer = channel.send(claim.notice, now)
     except NotDelivered as exc:
         pause = retry.after(claim.attempts, exc, claim.notice.severity)
         _put_back(outbox, claim, now + pause, exc)
         metrics.failed(channel.name, permanent=exc.permanent)
-        return True
+        return Turn.REFUSED
     outbox.sent(claim, now, answer)
     metrics.sent(channel.name)
-    return True
+    return Turn.SENT
 
 
 def _put_back(outbox: Outbox, claim: Claim, again_at: Instant, error: NotDelivered) -> None:

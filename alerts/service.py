@@ -10,20 +10,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from alerts.channel import Channel, NotDelivered, StateChannel
 from alerts.metrics import Metrics, NoMetrics
-from alerts.outbox import SECOND, Retry, send_next
+from alerts.outbox import SECOND, Retry, Turn, send_next
 from monitor.facts import Instant
 from monitor.notices import Outbox
 
 log = logging.getLogger(__name__)
 
 Clock: TypeAlias = Callable[[], Instant]
+_T = TypeVar("_T")
 
 _LOOK_AFTER_S: Final = 15.0  # how often the outbox is repaired and its backlog measured
 _LONGEST_PAUSE_S: Final = 30.0
+_AFTER_REFUSAL_S: Final = 0.1
 _LAST_ATTEMPT_S: Final = 25.0  # what attempts under way may take in all, once told to stop
 
 
@@ -88,9 +90,12 @@ class Sender:
             crashes = crashes + 1 if None in {shown, sent} else 0
             if crashes or not sent:
                 stop.wait(_pause(crashes, interval))
+            elif sent is Turn.REFUSED:
+                # Two senders whose clocks differ each take the other's pauses for over.
+                stop.wait(min(interval, _AFTER_REFUSAL_S))
 
-    def send(self, now: Instant) -> bool:
-        """Offer the notice that waits longest. Return False if none is due."""
+    def send(self, now: Instant) -> Turn:
+        """Offer the notice that waits longest; false if none is due."""
         more = send_next(self._outbox, self._channel, now, self._retry, self._metrics)
         self._metrics.turned(self._channel.name, now)
         return more
@@ -121,7 +126,7 @@ class Sender:
         self._metrics.shown(channel.name, ok=True)
         return True
 
-    def _tried(self, work: Callable[[Instant], bool], now: Instant) -> bool | None:
+    def _tried(self, work: Callable[[Instant], _T], now: Instant) -> _T | None:
         try:
             return work(now)
         except Exception:

@@ -243,13 +243,13 @@ class SqlKeeper:
             self._counted_at = now
 
     def _tick(self, now: Instant) -> None:
+        self._looking.note_unfinished(now)
+        self._overtaken.look(self._engine, now)  # the rest is judged by our settings
         if self._hush.may_look(now):
             self._hush.tell(self._engine, now)
         names = self._registry.names
         due = self._looking.due(names)
         self._looking.note_overdue(names, due, now)
-        self._looking.note_unfinished(now)
-        self._overtaken.look(self._engine, now)
         self._mind_calendar(now)
         ready = [processor for processor in due if self._backoff.may_try(processor)]
         if ready and self._paced.may_run():

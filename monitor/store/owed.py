@@ -70,8 +70,8 @@ def owed_wrong(connection: Connection, names: Names, rules: Iterable[Rule]) -> l
         elif differ := _differ(connection, names, row.id, told[key]):
             wrong.append(f"{_name(key)} (not as the audit log says: {', '.join(sorted(differ))})")
     wrong += [f"{_name(key)} (missing)" for key in told if key not in kept]
-    unopened = _unopened(connection, names, rules)
-    wrong += [f"{_name(key)} (confirmed, and no duty)" for key in unopened]
+    late = unopened(connection, names, rules)
+    wrong += [f"{_name(key)} (confirmed, and no duty)" for key in late]
     return sorted(wrong)
 
 
@@ -118,8 +118,11 @@ def _is_step(body: Mapping[str, Any]) -> bool:
     return "key" not in body and "after" not in body
 
 
-def _unopened(connection: Connection, names: Names, rules: Iterable[Rule]) -> Iterator[Key]:
-    """Yield the confirmed reaches that ought to have a duty, under their rule or its legacy."""
+def unopened(connection: Connection, names: Names, rules: Iterable[Rule]) -> Iterator[Key]:
+    """Yield the confirmed reaches that ought to have a duty, under their rule or its legacy.
+
+    Under other settings they may have asked for none.
+    """
     known = list(rules)
     reaches, duties = schema.reaches, schema.duties
     there = {

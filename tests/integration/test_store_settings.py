@@ -198,6 +198,42 @@ def test_another_number_that_was_never_near_is_taken_back_without_a_look_back(
     assert rows(engine, "recounts") == []
 
 
+def test_a_reach_for_which_a_rule_asks_only_now_opens_its_duty_once(
+    engine: Engine, start: Start
+) -> None:
+    chosen = policy(2)
+    rules = tuple(rule for rule in chosen.rules if rule.legacy_of is None)
+    too_late = tuple(
+        replace(rule, since=date(2026, 6, 1)) if rule.id == "frt.file" else rule for rule in rules
+    )
+    before = start(replace(chosen, rules=too_late))
+    fed(before, TWO)
+    before.tick(NOW + SECOND)
+    opened = days(engine)
+    mended = start(replace(chosen, rules=rules))
+    goes_on(mended, len(TWO))
+    goes_on(start(replace(chosen, rules=rules)), len(TWO))
+
+    assert opened == []
+    assert days(engine) == OPENED
+    assert len(notices(engine, "duty_opened")) == 1
+    assert differences(engine, TWO, replace(chosen, rules=rules)) == []
+
+
+def test_who_has_old_settings_pages_no_recount_that_only_they_ask_for(
+    engine: Engine, start: Start
+) -> None:
+    old = start(policy(3))
+    fed(old, TWO)
+    start(policy(5))
+    for minutes in (1, 16, 32):
+        with pytest.raises(SettingsReplaced):
+            old.tick(NOW + minutes * MINUTE)
+
+    assert notices(engine, "recount_overdue") == []
+    assert rows(engine, "recounts") == []
+
+
 def test_settings_that_come_back_hold_again_for_who_still_has_them(start: Start) -> None:
     old = start(policy(3))
     start(policy(2))

@@ -144,10 +144,12 @@ def wait_for(reached: Callable[[], bool]) -> None:
 class Running:
     """``run_alerts`` in a thread, over a clock that stands still unless it is moved."""
 
-    def __init__(self, desk: Desk, channels: Sequence[Channel], counted: Counted) -> None:
+    def __init__(
+        self, desk: Desk, channels: Sequence[Channel], counted: Counted, interval: float = 0.01
+    ) -> None:
         self.now = NOW
         self._stop = threading.Event()
-        arguments = (desk, channels, lambda: self.now, self._stop, 0.01)
+        arguments = (desk, channels, lambda: self.now, self._stop, interval)
         self._thread = threading.Thread(
             target=run_alerts, args=arguments, kwargs={"metrics": counted, "retry": STEADY}
         )
@@ -261,6 +263,24 @@ def test_notices_go_even_where_the_state_cannot_be_read(tmp_path: Path) -> None:
         wait_for(lambda: len(channel.delivered) == 3)
 
     assert channel.shown == []
+
+
+def test_two_senders_whose_clocks_differ_do_not_flood_a_receiver_that_refuses(
+    desk: SqliteOutbox, tmp_path: Path
+) -> None:
+    """Each takes the pause that the other has set for the mark of a wrong clock."""
+    for index in range(20):
+        desk.put(notice(str(index)))
+    refusing = Scripted(lambda _notice, _times: NotDelivered("500"))
+    began = time.monotonic()
+    with Running(desk, [refusing], Counted(), 1.0) as ahead:
+        ahead.now = NOW + 86_400 * SECOND
+        with Running(SqliteOutbox(tmp_path / "outbox.db"), [refusing], Counted(), 1.0):
+            wait_for(lambda: len(refusing.tried) >= 20)
+            time.sleep(1)
+    lasted = time.monotonic() - began
+
+    assert len(refusing.tried) <= 2 * (lasted / 0.1 + 2)
 
 
 def test_two_channels_of_one_name_are_refused(desk: SqliteOutbox) -> None:

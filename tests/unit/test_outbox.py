@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from alerts.channel import NotDelivered
 from alerts.channels.webhook import Webhook, WebhookSettings
-from alerts.outbox import Retry, send_next
+from alerts.outbox import Retry, Turn, send_next
 from monitor.facts import Instant
 from monitor.notices import Notice, Severity
 from tests.channel_fakes import Counted, Scripted
@@ -42,13 +42,13 @@ def desk(tmp_path: Path) -> SqliteOutbox:
     return outbox
 
 
-def test_one_notice_is_sent_per_call_and_false_says_there_was_none(desk: SqliteOutbox) -> None:
+def test_one_notice_is_sent_per_call_until_none_is_due(desk: SqliteOutbox) -> None:
     for name in ("a", "b"):
         desk.put(notice(name))
     channel = Scripted()
     answers = [send_next(desk, channel, NOW, STEADY) for _ in range(3)]
 
-    assert answers == [True, True, False]
+    assert answers == [Turn.SENT, Turn.SENT, Turn.NONE_DUE]
     assert sorted(channel.delivered) == sorted([notice("a").key, notice("b").key])
 
 
@@ -221,7 +221,7 @@ def test_whatever_fails_each_notice_arrives_and_stays_delivered(
     channel, now = Scripted(act), NOW
     for _ in range(200):
         try:
-            more = send_next(desk, channel, now, STEADY)
+            more = bool(send_next(desk, channel, now, STEADY))
         except KeyboardInterrupt:
             more = True
         now += 0 if more else HOUR
@@ -231,7 +231,7 @@ def test_whatever_fails_each_notice_arrives_and_stays_delivered(
     again = send_next(desk, channel, now + 10 * HOUR, STEADY)
 
     assert set(arrived) == set(by_key)
-    assert (again, len(arrived)) == (False, before)
+    assert (again, len(arrived)) == (Turn.NONE_DUE, before)
 
 
 _SENDER = """
@@ -274,7 +274,7 @@ def test_killed_between_sending_and_marking_it_goes_again_with_the_same_key(
         ids = [request.headers["webhook-id"] for request in receiver.requests]
         bodies = {request.body for request in receiver.requests}
 
-    assert (within, after) == (False, True)
+    assert (within, after) == (Turn.NONE_DUE, Turn.SENT)
     assert ids == [notice("a").key] * 2
     assert len(bodies) == 1
     assert list(desk.waiting()) == []
