@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from monitor.facts import Instant
-from monitor.notices import ClosedDuty, Notice, OpenDuty
+from monitor.notices import ClosedDuty, Notice, OpenDuty, Told
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -19,9 +19,10 @@ class BadSettings(ValueError):
 class NotDelivered(Exception):
     """The receiver has not confirmed: it may or may not have the notice.
 
-    *permanent*: only a person can mend it (wrong address, refused signature), so it is tried
-    again seldom. *retry_after_s* is what the receiver asked for, already bounded. The message
-    may be shown: it holds no address, secret or text of the receiver.
+    *permanent*: so far as can be told only a person can mend it (wrong address, refused
+    signature); a proxy that is just being replaced answers the same. *retry_after_s* is what the
+    receiver asked for, already bounded. The message may be shown: it holds no address, secret or
+    text of the receiver.
     """
 
     def __init__(
@@ -55,8 +56,18 @@ class StateChannel(Channel, Protocol):
     def closed_for_us(self) -> int:
         """How long a closed duty is still shown as closed."""
 
-    def show(self, duties: Sequence[OpenDuty], closed: Sequence[ClosedDuty], now: Instant) -> None:
-        """Tell what is owed now and what no longer is, or raise NotDelivered."""
+    @property
+    def told_for_us(self) -> int:
+        """How long a notice that was delivered is told again: the receiver may have lost it."""
+
+    def show(
+        self,
+        duties: Sequence[OpenDuty],
+        closed: Sequence[ClosedDuty],
+        told: Sequence[Told],
+        now: Instant,
+    ) -> None:
+        """Tell what is owed now, what no longer is and what was told, or raise NotDelivered."""
 
 
 def checked_name(name: str) -> str:

@@ -1,8 +1,10 @@
 """From the outbox to a channel: claim, send, then mark, one notice per call.
 
 At least once: who dies between sending and marking leaves a lease that runs out, and the notice
-goes again under the same key. Nothing is ever given up: what only a person can mend is tried
-again seldom, and shown meanwhile. A notice that cannot be sent holds up no other.
+goes again under the same key. Nothing is ever given up, and what is not delivered is shown. A
+page is never put off for longer than ``PAGE_PAUSE``, whatever the refusal was: a proxy that
+answers 404 for the seconds of a deploy must not cost an hour. A notice that cannot be sent holds
+up no other.
 """
 
 from __future__ import annotations
@@ -11,24 +13,35 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final
 
 from alerts.channel import Channel, NotDelivered
 from alerts.metrics import Metrics, NoMetrics
 from monitor.facts import Instant
-from monitor.notices import LONGEST_PAUSE, Claim, Outbox
+from monitor.notices import LONGEST_PAUSE, Claim, Outbox, Severity
 
 log = logging.getLogger(__name__)
 
 SECOND: Final = 1_000_000
+PAGE_PAUSE: Final = 300 * SECOND
 _NO_METRICS: Final = NoMetrics()
+
+
+class Turn(IntEnum):
+    """What came of one turn; false if there was nothing to do."""
+
+    NONE_DUE = 0
+    SENT = 1
+    REFUSED = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
     """When to try again. *lease_us* must outlast one attempt, or a repeat is certain.
 
-    *longest_us* is no longer than ``LONGEST_PAUSE``: what waits longer is taken as due.
+    *longest_us* is no longer than ``LONGEST_PAUSE``: what waits longer is taken as due. It is for
+    what a receiver asked for and for what wakes nobody up; else a page waits for *page_us*.
 
     *jitter* gives numbers of [0, 1), so that receivers that failed together are not tried
     together for ever.
@@ -36,20 +49,20 @@ class Retry:
 
     lease_us: int = 120 * SECOND
     longest_us: int = LONGEST_PAUSE
+    page_us: int = PAGE_PAUSE
     jitter: Callable[[], float] = random.random
 
-    def after(self, attempts: int, error: NotDelivered) -> int:
+    def after(self, attempts: int, error: NotDelivered, severity: Severity) -> int:
         """Return the pause in microseconds after the failure of attempt number *attempts*.
 
-        Doubles from two seconds up to *longest_us*, give or take a quarter, and is never
-        shorter than the receiver asked for.
+        Doubles from two seconds up to *page_us* or *longest_us*, give or take a quarter, and is
+        never shorter than the receiver asked for.
         """
-        if error.permanent:
-            return self.longest_us
+        longest = self.page_us if severity is Severity.PAGE else self.longest_us
         doubled = SECOND * 2 ** min(attempts, 32)
-        pause = int(doubled * (0.75 + self.jitter() / 2))
+        pause = min(int(doubled * (0.75 + self.jitter() / 2)), longest)
         asked = int((error.retry_after_s or 0.0) * SECOND)
-        return min(max(pause, asked), self.longest_us)
+        return max(pause, min(asked, self.longest_us))
 
 
 _RETRY: Final = Retry()
@@ -61,20 +74,21 @@ def send_next(
     now: Instant,
     retry: Retry = _RETRY,
     metrics: Metrics = _NO_METRICS,
-) -> bool:
-    """Offer the notice that *channel* has owed longest. Return False when none is due."""
+) -> Turn:
+    """Offer the notice that *channel* has owed longest, and return what came of it."""
     claim = outbox.claim(channel.name, now, retry.lease_us)
     if claim is None:
-        return False
+        return Turn.NONE_DUE
     try:
         answer = channel.send(claim.notice, now)
     except NotDelivered as exc:
-        _put_back(outbox, claim, now + retry.after(claim.attempts, exc), exc)
+        pause = retry.after(claim.attempts, exc, claim.notice.severity)
+        _put_back(outbox, claim, now + pause, exc)
         metrics.failed(channel.name, permanent=exc.permanent)
-        return True
+        return Turn.REFUSED
     outbox.sent(claim, now, answer)
     metrics.sent(channel.name)
-    return True
+    return Turn.SENT
 
 
 def _put_back(outbox: Outbox, claim: Claim, again_at: Instant, error: NotDelivered) -> None:

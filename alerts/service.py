@@ -10,20 +10,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from alerts.channel import Channel, NotDelivered, StateChannel
 from alerts.metrics import Metrics, NoMetrics
-from alerts.outbox import SECOND, Retry, send_next
+from alerts.outbox import SECOND, Retry, Turn, send_next
 from monitor.facts import Instant
 from monitor.notices import Outbox
 
 log = logging.getLogger(__name__)
 
 Clock: TypeAlias = Callable[[], Instant]
+_T = TypeVar("_T")
 
 _LOOK_AFTER_S: Final = 15.0  # how often the outbox is repaired and its backlog measured
 _LONGEST_PAUSE_S: Final = 30.0
+_AFTER_REFUSAL_S: Final = 0.1
 _LAST_ATTEMPT_S: Final = 25.0  # what attempts under way may take in all, once told to stop
 
 
@@ -88,15 +90,21 @@ class Sender:
             crashes = crashes + 1 if None in {shown, sent} else 0
             if crashes or not sent:
                 stop.wait(_pause(crashes, interval))
+            elif sent is Turn.REFUSED:
+                # Two senders whose clocks differ each take the other's pauses for over.
+                stop.wait(min(interval, _AFTER_REFUSAL_S))
 
-    def send(self, now: Instant) -> bool:
-        """Offer the notice that waits longest. Return False if none is due."""
+    def send(self, now: Instant) -> Turn:
+        """Offer the notice that waits longest; false if none is due."""
         more = send_next(self._outbox, self._channel, now, self._retry, self._metrics)
         self._metrics.turned(self._channel.name, now)
         return more
 
     def show(self, now: Instant) -> bool:
-        """Show the state of the duties, if this channel needs that and it is time."""
+        """Show the state of the duties, and again what was told lately, if this channel needs that.
+
+        Only when it is time. The store says what was told: who has just started goes on with it.
+        """
         channel, up = self._channel, self._uptime()
         if not isinstance(channel, StateChannel) or up < self._show_at:
             return False
@@ -104,17 +112,21 @@ class Sender:
         self._show_at = up + channel.every_us // 4
         duties = self._outbox.open_duties()
         closed = self._outbox.closed_duties_since(now - channel.closed_for_us)
+        life = channel.told_for_us
+        # What a clock that was far ahead has marked would be told for as long as it was ahead.
+        told = self._outbox.told_since(channel.name, now - life, now + life)
         try:
-            channel.show(duties, closed, now)
+            channel.show(duties, closed, told, now)
         except NotDelivered as exc:
-            log.warning("%d open duties not shown on %s: %s", len(duties), channel.name, exc)
+            what = (len(duties), len(told), channel.name, exc)
+            log.warning("%d open duties, %d notices not shown again on %s: %s", *what)
             self._metrics.shown(channel.name, ok=False)
             return False
         self._show_at = up + channel.every_us
         self._metrics.shown(channel.name, ok=True)
         return True
 
-    def _tried(self, work: Callable[[Instant], bool], now: Instant) -> bool | None:
+    def _tried(self, work: Callable[[Instant], _T], now: Instant) -> _T | None:
         try:
             return work(now)
         except Exception:

@@ -80,6 +80,10 @@ _TITLES = {
         "Our clock is behind the broker's, a partition waits",
         "本机时钟落后于 Kafka 服务器，分区等待中",
     ),
+    Kind.SETTINGS_REPLACED: Words(
+        "A worker has other settings than the one that was started last, it keeps nothing",
+        "某工作进程的设置与最后启动的进程不同，已停止处理",
+    ),
     Kind.TEST: Words("Test of this channel, nothing is owed", "通道测试，无任何义务"),
 }
 
@@ -145,6 +149,7 @@ _CLAUSES = (
     ("partition", Words("partition: {}", "分区：{}")),
     ("stored", Words("next offset in the database: {}", "数据库中的位置：{}")),
     ("committed", Words("next offset of the group in Kafka: {}", "Kafka 消费组位置：{}")),
+    ("differs", Words("settings that differ: {}", "不同的设置：{}")),
     ("reason", Words("reason: {}", "原因：{}")),
     ("by", Words("by: {}", "操作人：{}")),
     ("because", Words("because: {}", "理由：{}")),

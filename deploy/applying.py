@@ -6,7 +6,7 @@ import os
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
@@ -52,6 +52,7 @@ def apply_files(
     clock: Callable[[], Instant],
     recorded_until: Instant | None = None,
     consumed: Callable[[int], object] = lambda _bytes: None,
+    take_settings: bool = False,
 ) -> Applied:
     """Apply every record of *paths*, then recount what is due and confirm what was reached.
 
@@ -59,16 +60,18 @@ def apply_files(
     Raises AlreadyRunning beside a worker on SQLite, FileDamaged and OSError for a broken file,
     WentBack for a change log that goes backwards, and TakenOver if the same file is applied once
     more meanwhile: what was read before is kept then, and recounted, but no reach is confirmed, by
-    nobody, until the file has been applied again or a person abandons it.
+    nobody, until the file has been applied again or a person abandons it. Raises SettingsDiffer if
+    the workers have other settings, unless ours are to hold from now on (*take_settings*), and
+    SettingsReplaced once one with others has started.
     """
     lock = WorkerLock(monitor.engine)
     try:
-        keeper = monitor.keeper(now)
+        keeper = monitor.keeper(now, take_settings=take_settings)
         adapter = monitor.adapter(source)
         applied = Applied()
         watch = _RejectWatch(monitor.settings.limit)
         logs: dict[tuple[str, int], LogPoint] = {}
-        lines = read_records(paths, recorded_until=recorded_until, consumed=consumed)
+        lines = _lines(paths, recorded_until, consumed)
         try:
             keeper.begin_files(_run_of(paths, source))
             for chunk in _chunks(lines, monitor.settings.max_batch_records):
@@ -96,25 +99,35 @@ def _place_of(path: Path) -> str:
     return blake2b(os.fsencode(path.resolve()), digest_size=16).hexdigest()
 
 
+def _lines(
+    paths: Iterable[Path], recorded_until: Instant | None, consumed: Callable[[int], object]
+) -> Iterator[tuple[str, Record | Reject]]:
+    """Yield what each line is, with the place of its file: two may have one name."""
+    for path in paths:
+        place = _place_of(path)
+        for line in read_records([path], recorded_until=recorded_until, consumed=consumed):
+            yield place, line
+
+
 def _batches(
-    chunk: Iterable[Record | Reject],
+    chunk: Iterable[tuple[str, Record | Reject]],
     source: str,
     adapter: Adapter,
     now: Instant,
     logs: dict[tuple[str, int], LogPoint],
 ) -> Iterator[tuple[int, Batch]]:
-    """Yield a batch, with its partition, for each partition in *chunk*.
+    """Yield a batch, with its partition, for each partition of each file in *chunk*.
 
     *logs* has the highest log position of each partition so far, and is kept up to date.
     """
-    records: dict[tuple[str, int], list[Record]] = defaultdict(list)
-    rejects: dict[tuple[str, int], list[Reject]] = defaultdict(list)
-    for line in chunk:
+    records: dict[tuple[str, str, int], list[Record]] = defaultdict(list)
+    rejects: dict[tuple[str, str, int], list[Reject]] = defaultdict(list)
+    for place, line in chunk:
         if isinstance(line, Record):
-            records[line.topic, line.partition].append(line)
+            records[place, line.topic, line.partition].append(line)
         else:
-            rejects[line.where.topic, line.where.partition].append(line)
-    for (topic, partition), found in records.items():
+            rejects[place, line.where.topic, line.where.partition].append(line)
+    for (place, topic, partition), found in records.items():
         known = logs.get((topic, partition))
         try:
             batch = decode_records(found, adapter, source, now, None, known=known)
@@ -125,8 +138,8 @@ def _batches(
             ) from None
         if batch.log is not None:
             logs[topic, partition] = batch.log
-        yield partition, batch
-    for (topic, partition), broken in rejects.items():
+        yield partition, replace(batch, file=place)
+    for (place, topic, partition), broken in rejects.items():
         yield (
             partition,
             Batch(
@@ -135,6 +148,7 @@ def _batches(
                 facts=(),
                 read_at=now,
                 rejects=broken,
+                file=place,
                 records=len(broken),
             ),
         )

@@ -31,7 +31,8 @@ def replay(monitor: Monitor, clock: Callable[[], Instant]) -> Replayed:
     """Read every reject that came from Kafka again, with today's settings.
 
     Its first reading still bounds how far ahead of its record a fact may be. Raises
-    KafkaUnreachable, and AlreadyRunning beside a worker on SQLite.
+    KafkaUnreachable, SettingsDiffer if the workers have other settings, and AlreadyRunning beside a
+    worker on SQLite.
     """
     lock = WorkerLock(monitor.engine)
     settings = monitor.settings
@@ -41,7 +42,7 @@ def replay(monitor: Monitor, clock: Callable[[], Instant]) -> Replayed:
     result = Replayed()
     try:
         now = clock()
-        keeper = monitor.keeper(now)
+        keeper = monitor.keeper(now, take_settings=False)
         rejected = _rejected(monitor)
         wanted = {where.topic for where in rejected}
         ids = topic_ids(connection, wanted, settings.start_patience_seconds)

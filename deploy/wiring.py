@@ -68,16 +68,20 @@ class Monitor:
             levels=self.settings.levels,
             remind_after=self.settings.remind_working_days,
             far=self.settings.far_percent / 100,
+            topics=said_of_topics(self.settings),
         )
 
-    def keeper(self, now: Instant, *, background: bool = False) -> SqlKeeper:
+    def keeper(
+        self, now: Instant, *, background: bool = False, take_settings: bool = True
+    ) -> SqlKeeper:
         """Return the keeper for a worker or ``apply``; marks that changed are applied first.
 
-        A worker has its look backs in the *background*. What calendars and rules are used is
-        written into the audit log, once.
+        A worker has its look backs in the *background*. Its settings hold from now on for all
+        processes; a command that does not *take_settings* raises SettingsDiffer where others do.
+        What calendars and rules are used is written into the audit log, once.
         """
-        calendars.note_used(self.engine, self.sheets, self.settings.rules, now)
-        return SqlKeeper(
+        calendars.check_used(self.engine, self.sheets)
+        keeper = SqlKeeper(
             self.engine,
             self.policy,
             self.settings.feeding,
@@ -85,7 +89,10 @@ class Monitor:
             unconfirmed_after=self.settings.unconfirmed_after_us,
             background=background,
             clock=clock,
+            take_settings=take_settings,
         )
+        calendars.note_used(self.engine, self.sheets, self.settings.rules, now)
+        return keeper
 
     def adapter(self, source: str) -> Adapter:
         """Return a new adapter of the configured *source*."""
@@ -116,6 +123,18 @@ def sources_of(settings: Settings) -> Sources:
         feeding=settings.feeding,
         silent_after=settings.silent_after(),
     )
+
+
+def said_of_topics(settings: Settings) -> dict[str, dict[str, object]]:
+    """Return what all processes must have the same of each topic: what it is and whom it feeds."""
+    return {
+        topic.name: {
+            "source": topic.source,
+            "complete": settings.sources[topic.source].complete,
+            "processors": None if topic.processors is None else sorted(topic.processors),
+        }
+        for topic in settings.topics
+    }
 
 
 def calendar_of(settings: Settings) -> Calendar:

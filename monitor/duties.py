@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from hashlib import blake2b
 
 from monitor.facts import Instant, Version
 from monitor.filings import OWED, REVIEW, UNTOUCHED, Life, State
@@ -139,9 +140,16 @@ class Restatement:
     duty: Duty
 
 
-def event_key(version: Version) -> str:
-    """Return the key of the duty that the event of this version opens: the same event, the same."""
-    return ".".join(map(str, version))
+def event_key(version: Version, what: Iterable[str] = ()) -> str:
+    """Return the key of the duty that an event opens: the same event, the same.
+
+    Two offices may report changes of one instant: *what* changed, in any order, tells them apart.
+    """
+    key = ".".join(map(str, version))
+    said = sorted(set(what))
+    if not said:
+        return key
+    return f"{key}.{blake2b(json.dumps(said).encode(), digest_size=8).hexdigest()}"
 
 
 def owed(

@@ -120,7 +120,8 @@ class Move(NamedTuple):
 class Batch:
     """Facts of consecutive records of one partition (or one slice of a file), in any order.
 
-    *read_at* is our own clock when the batch was read, microseconds UTC.
+    *read_at* is our own clock when the batch was read, microseconds UTC. *file* tells apart files
+    of one name (a hash of where it is); it is empty for what was read from Kafka.
     """
 
     source: str
@@ -129,6 +130,7 @@ class Batch:
     read_at: Instant
     move: Move | None = None  # None: a file, which has no position
     rejects: Sequence[Reject] = ()
+    file: str = ""
     ignored: Mapping[Ignored, int] = field(default_factory=dict)
     instant: Instant | None = None  # the latest instant passed, see Decoded.instant
     signs: Sequence[SnapshotSign] = ()  # at most a few: folded per connector by the reader

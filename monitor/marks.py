@@ -23,12 +23,15 @@ class SystemMark:
 
 
 class Marks:
-    """Answers for every place, by default operation in the processor's default namespace."""
+    """Answers for every place, by default operation in the processor's default namespace.
+
+    The mark of a gallery wins over that of its system; of two for one place the first one.
+    """
 
     def __init__(self, marks: Iterable[SystemMark] = ()) -> None:
         self.rows = tuple(marks)
-        self._research = {
-            (mark.processor, mark.system, mark.gallery) for mark in self.rows if mark.research
+        self._by_place: Mapping[tuple[str, str, str | None], SystemMark] = {
+            (mark.processor, mark.system, mark.gallery): mark for mark in reversed(self.rows)
         }
         self.namespaces: Mapping[tuple[str, str], str] = {
             (mark.processor, mark.system): mark.namespace
@@ -38,8 +41,8 @@ class Marks:
 
     def research(self, place: Place) -> bool:
         """Tell whether *place* is outside the statutory number (Art. 2)."""
-        whole = (place.processor, place.system, None)
-        return bool(self._research) and (place in self._research or whole in self._research)
+        mark = self.why(place)
+        return mark is not None and mark.research
 
     def namespace(self, processor: str, system: str | None) -> str:
         """Return the namespace of *system*; None means the processor's default one."""
@@ -48,9 +51,8 @@ class Marks:
         return self.namespaces.get((processor, system), DEFAULT_NAMESPACE)
 
     def why(self, place: Place) -> SystemMark | None:
-        """Return the mark that makes *place* research, for the audit log."""
-        for mark in self.rows:
-            here = (mark.processor, mark.system) == place[:2]
-            if mark.research and here and mark.gallery in {None, place.gallery}:
-                return mark
-        return None
+        """Return the mark that decides what *place* is, if any; for the audit log, too."""
+        if not self._by_place:
+            return None
+        own = self._by_place.get((place.processor, place.system, place.gallery))
+        return own or self._by_place.get((place.processor, place.system, None))

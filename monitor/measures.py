@@ -257,7 +257,7 @@ FAILURES = _sends(
 )
 POSTS = _sends(
     "duty_posts_total",
-    "Posts of the open duties to a receiver that forgets them otherwise; outcome: ok or failed.",
+    "Posts of open duties and recent events, for a receiver that forgets; outcome: ok or failed.",
     "channel",
     "outcome",
 )

@@ -64,6 +64,7 @@ class Kind(StrEnum):
     PARTITION_STOPPED = "partition_stopped"  # too many rejects
     LOG_WENT_BACK = "log_went_back"
     CLOCK_BEHIND = "clock_behind"  # the broker dates records ahead of our clock
+    SETTINGS_REPLACED = "settings_replaced"  # a worker has others than who started last
     TEST = "test"
 
 
@@ -134,6 +135,13 @@ class OpenDuty:
         object.__setattr__(self, "body", _frozen(self.body))
 
 
+class Told(NamedTuple):
+    """A notice that a channel has delivered, and when, by the clock of its sender."""
+
+    notice: Notice
+    sent_at: Instant
+
+
 class ClosedDuty(NamedTuple):
     """A duty by which nobody has to act any more: submitted, completed or annulled."""
 
@@ -175,8 +183,8 @@ class Outbox(Protocol):
 
         Moves its ``not_before`` to *now* + *lease_us* and counts the attempt, guarded by the
         count, so that of two callers one gets it. Who dies with a claim loses it with time.
-        What waits for longer than ``LONGEST_PAUSE`` and a lease was put off by a clock that was
-        ahead, and is due now. Whose clock wrote the notice never matters.
+        What was put off by a sender whose clock was ahead of *now* by more than a lease is due
+        now. Whose clock wrote the notice never matters.
         """
 
     def sent(self, claim: Claim, now: Instant, answer: str) -> None:
@@ -190,6 +198,9 @@ class Outbox(Protocol):
 
     def closed_duties_since(self, since: Instant) -> Sequence[ClosedDuty]:
         """Return the duties closed at or after *since*."""
+
+    def told_since(self, channel: str, since: Instant, until: Instant) -> Sequence[Told]:
+        """Return what *channel* has delivered after *since*, up to *until*, oldest first."""
 
     def waiting(self) -> Sequence[Waiting]:
         """Return what the known channels have not delivered; a channel with nothing is absent."""

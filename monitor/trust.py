@@ -98,8 +98,10 @@ MEANING: Mapping[Doubt, Meaning] = MappingProxyType(
         Doubt.DATABASE_RESTORED: _compared(
             Doubt.DATABASE_RESTORED,
             "more was read or written than this database holds: an older copy of it was put "
-            "back, or somebody moved the offsets of the group",
-            "已读取或写入的内容超出本数据库：数据库被恢复为较旧的备份，或有人移动了消费组位置",
+            "back, somebody moved the offsets of the group, or another database is read into under "
+            "the same group",
+            "已读取或写入的内容超出本数据库：数据库被恢复为较旧的备份，有人移动了消费组位置，"
+            "或另一个数据库使用了同一消费组",
             _RESTORE_FIRST,
             _RESTORE_FIRST_ZH,
         ),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from monitor.facts import Instant
 from monitor.intake import Ahead, Batch, Gap, Keeper, Move, StoredPosition, Written
 from streams.neighbours import Spans, Threads
-from streams.placing import Kept, Known, Place, Span, aheads, place
+from streams.placing import Kept, Known, Place, Span, aheads, lost, place
 from streams.transport import Partition
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,7 @@ class Beginnings:
         known = Known(committed, dict(kept))
         stored = await self._threads.keeper(lambda: self._keeper.positions(wanted))
         written = await self._threads.keeper(self._keeper.written)
+        spans = await self._looked_again(spans, stored)
         told = {at.written for at in committed.values() if at.written is not None}
         lacking = await self._threads.keeper(lambda: self._keeper.lacking(told))
         begun, others = await self._siblings(spans, stored)
@@ -69,6 +70,19 @@ class Beginnings:
         found = aheads(spans, stored, written, known, now, lacking)
         offsets = {tp: at.offset for tp, at in committed.items()}
         return Looked(places, others, found, offsets, written, now)
+
+    async def _looked_again(
+        self, spans: dict[Partition, Span], stored: Mapping[Partition, StoredPosition]
+    ) -> dict[Partition, Span]:
+        """Return *spans*, those that do not agree with *stored* as they are now.
+
+        Whoever had such a partition may have kept what was written between the two questions.
+        """
+        odd = {tp for tp, at in stored.items() if tp in spans and lost(at, spans[tp])}
+        if not odd:
+            return spans
+        now = await self._threads.admin(lambda: self._admin.spans(odd))
+        return {tp: span for tp, span in spans.items() if tp not in odd} | now
 
     async def _siblings(
         self, spans: Mapping[Partition, Span], stored: Mapping[Partition, StoredPosition]

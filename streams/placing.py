@@ -51,7 +51,7 @@ def place(
     if stored is None:
         reason = GapReason.RETENTION if added and span.start > 0 else None
     else:
-        reason = _lost(stored, span)
+        reason = lost(stored, span)
     if reason is None:
         if stored is None:
             return Place(span.topic_id, None, span.start)
@@ -156,7 +156,11 @@ def _reached(at: StoredPosition | None, span: Span, committed: int, kept: Kept |
     return max(ours, committed if committed != at.excused else 0)
 
 
-def _lost(stored: StoredPosition, span: Span) -> GapReason | None:
+def lost(stored: StoredPosition, span: Span) -> GapReason | None:
+    """Return why reading cannot go on at *stored*, None where it can.
+
+    *span* must have been looked up after *stored*, while anybody may still be reading on.
+    """
     if stored.topic_id != span.topic_id:
         return GapReason.RECREATED
     if stored.next_offset < span.start:

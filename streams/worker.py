@@ -28,6 +28,7 @@ from streams.admin import Admin
 from streams.app import App, build, quiet_libraries
 from streams.connection import Connection, Sasl, Tls
 from streams.reader import PAUSE, PAUSES, Reader, Source
+from streams.strangers import Strangers
 from streams.telling import Logged, Observer
 from streams.transport import Consumer, consumer_of
 from streams.watch import Watch
@@ -253,6 +254,9 @@ class _Worker:
         app.finalize()
         reader.consumer = consumer = consumer_of(app)
         watch = Watch(settings, self._keeper, self._admin, self._threads, reader, topics)
+        here = (self._keeper, self._admin, settings.group, self._threads)
+        strangers = Strangers(*here, settings.topics, settings.clock)
+        every = settings.publish_offsets_every
         try:
             await _first(
                 _started(app),
@@ -262,6 +266,7 @@ class _Worker:
                 watch.tick_forever(),
                 watch.publish_forever(consumer.publish),
                 watch.until_topics_change(),
+                strangers.look_forever(lambda: reader.parts, every, settings.observer),
                 self._until_over(app, consumer),
             )
         finally:

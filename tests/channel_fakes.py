@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from alerts.metrics import NoMetrics
 from monitor.facts import Instant
-from monitor.notices import ClosedDuty, Notice, OpenDuty
+from monitor.notices import ClosedDuty, Notice, OpenDuty, Told
 from tests.outbox_contract import SECOND
 
 
@@ -34,13 +34,22 @@ class Showing(Scripted):
 
     every_us = 60 * SECOND
     closed_for_us = 600 * SECOND
+    told_for_us = 3600 * SECOND
 
     def __init__(self, *errors: Exception | None) -> None:
         super().__init__()
         self._errors = list(errors)
         self.shown: list[tuple[Instant, list[str], list[str]]] = []
+        self.told: list[tuple[Instant, list[Told]]] = []
 
-    def show(self, duties: Sequence[OpenDuty], closed: Sequence[ClosedDuty], now: Instant) -> None:
+    def show(
+        self,
+        duties: Sequence[OpenDuty],
+        closed: Sequence[ClosedDuty],
+        told: Sequence[Told],
+        now: Instant,
+    ) -> None:
+        self.told.append((now, list(told)))
         self.shown.append((now, [d.duty for d in duties], [d.duty for d in closed]))
         error = self._errors.pop(0) if self._errors else None
         if error is not None:

@@ -23,6 +23,7 @@ from monitor.notices import (
     OpenDuty,
     Outbox,
     Severity,
+    Told,
     Waiting,
     key_of,
 )
@@ -132,6 +133,34 @@ class OutboxContract:
         claim_of(desk, NOW + 365 * DAY)
 
         assert claimed(desk, "log") == [key_of(Kind.GAP, "claimed"), key_of(Kind.GAP, "failed")]
+
+    @pytest.mark.parametrize("minutes", [5, 50, 365 * 24 * 60])
+    def test_a_claim_of_a_sender_whose_clock_was_ahead_holds_no_page(
+        self, desk: Desk, minutes: int
+    ) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("a"))
+        claim_of(desk, NOW + minutes * 60 * SECOND)
+
+        assert claimed(desk, "log") == [key_of(Kind.GAP, "a")]
+
+    def test_a_pause_of_a_sender_whose_clock_was_ahead_by_minutes_is_over(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("a"))
+        ahead = NOW + 50 * 60 * SECOND
+        desk.failed(claim_of(desk, ahead), ahead + 300 * SECOND, "answered 500")
+
+        assert claimed(desk, "log") == [key_of(Kind.GAP, "a")]
+
+    def test_of_two_senders_whose_clocks_differ_a_little_each_keeps_to_the_others_lease(
+        self, desk: Desk
+    ) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("a"))
+        claim_of(desk, NOW + LEASE)
+
+        assert claimed(desk, "log", NOW) == []
+        assert claimed(desk, "log", NOW + 2 * LEASE) == [key_of(Kind.GAP, "a")]
 
     def test_the_longest_pause_is_waited_for(self, desk: Desk) -> None:
         desk.ensure(["log"], NOW)
@@ -265,6 +294,20 @@ class OutboxContract:
             Waiting("log", notices=2, failing=1, oldest=NOW - 2),
             Waiting("webhook", notices=3, failing=0, oldest=NOW - 3),
         ]
+
+    def test_what_a_channel_was_told_can_be_told_again_with_when_it_was(self, desk: Desk) -> None:
+        desk.ensure(["log", "webhook"], NOW)
+        for name in ("a", "b", "c"):
+            desk.put(notice(name))
+        first, second, _ = (claim_of(desk) for _ in range(3))
+        desk.sent(first, NOW + SECOND, "200")
+        desk.sent(second, NOW + 2 * SECOND, "200")
+
+        told = [Told(first.notice, NOW + SECOND), Told(second.notice, NOW + 2 * SECOND)]
+        assert list(desk.told_since("log", NOW, NOW + 2 * SECOND)) == told
+        assert list(desk.told_since("log", NOW + SECOND, NOW + 2 * SECOND)) == told[1:]
+        assert list(desk.told_since("log", NOW, NOW + SECOND)) == told[:1]
+        assert list(desk.told_since("webhook", NOW, NOW + 2 * SECOND)) == []
 
     def test_a_duty_is_open_until_it_is_closed(self, desk: Desk) -> None:
         desk.open_duty(duty("one"))

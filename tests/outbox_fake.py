@@ -12,7 +12,6 @@ from pathlib import Path
 
 from monitor.facts import Instant
 from monitor.notices import (
-    LONGEST_PAUSE,
     NEWS_OF_DUTIES,
     Claim,
     ClosedDuty,
@@ -21,6 +20,7 @@ from monitor.notices import (
     Notice,
     OpenDuty,
     Severity,
+    Told,
     Waiting,
     body_from,
     body_text,
@@ -34,7 +34,8 @@ CREATE TABLE IF NOT EXISTS notice_channel (
     name TEXT PRIMARY KEY, since INTEGER NOT NULL, known INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS notice_delivery (
     key TEXT NOT NULL REFERENCES notice, channel TEXT NOT NULL, attempts INTEGER NOT NULL,
-    not_before INTEGER NOT NULL, sent_at INTEGER, said TEXT, PRIMARY KEY (key, channel));
+    not_before INTEGER NOT NULL, claimed_at INTEGER, sent_at INTEGER, said TEXT,
+    PRIMARY KEY (key, channel));
 CREATE TABLE IF NOT EXISTS duty (
     processor TEXT, rule TEXT, duty TEXT, opened_at INTEGER NOT NULL, closed_at INTEGER,
     body TEXT NOT NULL, PRIMARY KEY (processor, rule, duty));
@@ -54,7 +55,7 @@ _DUE = """
 SELECT d.key, d.attempts, n.kind, n.severity, n.processor, n.rule, n.duty, n.created_at, n.body
 FROM notice_delivery d JOIN notice n USING (key) JOIN notice_channel c ON c.name = d.channel
 WHERE c.known AND d.channel = :channel AND d.sent_at IS NULL
-AND (d.not_before <= :now OR d.not_before > :unlikely)
+AND (d.not_before <= :now OR d.claimed_at > :ahead)
 ORDER BY CASE WHEN d.attempts = 0 THEN n.created_at ELSE d.not_before END, n.created_at, d.key
 LIMIT 1
 """
@@ -120,27 +121,18 @@ class SqliteOutbox:
 
     def claim(self, channel: str, now: Instant, lease_us: int) -> Claim | None:
         with self._begin() as database:
-            limits = {"now": now, "unlikely": now + LONGEST_PAUSE + lease_us}
+            limits = {"now": now, "ahead": now + lease_us}
             found = database.execute(_DUE, {"channel": channel, **limits}).fetchone()
             if found is None:
                 return None
             key, attempts, kind, severity, processor, rule, duty, created_at, body = found
             database.execute(
-                "UPDATE notice_delivery SET attempts = attempts + 1, not_before = ?"
-                " WHERE (key, channel) = (?, ?)",
-                (now + lease_us, key, channel),
+                "UPDATE notice_delivery SET attempts = attempts + 1, claimed_at = ?,"
+                " not_before = ? WHERE (key, channel) = (?, ?)",
+                (now, now + lease_us, key, channel),
             )
-        notice = Notice(
-            key=key,
-            kind=Kind(kind),
-            severity=Severity(severity),
-            processor=processor,
-            rule=rule,
-            duty=duty,
-            created_at=created_at,
-            body=body_from(body),
-        )
-        return Claim(notice, channel, attempts + 1)
+        told = _notice(key, kind, severity, processor, rule, duty, created_at, body)
+        return Claim(told, channel, attempts + 1)
 
     def sent(self, claim: Claim, now: Instant, answer: str) -> None:
         with self._begin() as database:
@@ -176,6 +168,15 @@ class SqliteOutbox:
             ).fetchall()
         return [ClosedDuty(*row) for row in found]
 
+    def told_since(self, channel: str, since: Instant, until: Instant) -> Sequence[Told]:
+        with self._begin() as database:
+            found = database.execute(
+                "SELECT d.sent_at, n.* FROM notice_delivery d JOIN notice n USING (key)"
+                " WHERE d.channel = ? AND d.sent_at > ? AND d.sent_at <= ? ORDER BY d.sent_at",
+                (channel, since, until),
+            ).fetchall()
+        return [Told(_notice(*row), sent_at) for sent_at, *row in found]
+
     def waiting(self) -> Sequence[Waiting]:
         with self._begin() as database:
             return [Waiting(*row) for row in database.execute(_WAITING).fetchall()]
@@ -191,3 +192,25 @@ class SqliteOutbox:
             database.execute("COMMIT")
         finally:
             database.close()  # rolls back what was not committed
+
+
+def _notice(
+    key: str,
+    kind: str,
+    severity: str,
+    processor: str | None,
+    rule: str | None,
+    duty: str | None,
+    created_at: Instant,
+    body: str,
+) -> Notice:
+    return Notice(
+        key=key,
+        kind=Kind(kind),
+        severity=Severity(severity),
+        processor=processor,
+        rule=rule,
+        duty=duty,
+        created_at=created_at,
+        body=body_from(body),
+    )

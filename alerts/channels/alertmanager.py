@@ -3,7 +3,9 @@
 To it a duty is a state: an alert that is not posted again resolves, so the open duties are shown
 every minute with an end a few minutes ahead, and closed ones as ended. The notice that opens or
 closes a duty is the same alert, so nobody is paged twice; every other notice is an alert of its
-own with a limited life. Several Alertmanagers of one cluster are several channels: each must be
+own with a limited life. Alerts live in its memory, and wait there before anybody is told: one that
+is killed has lost what it had confirmed, so these are posted again as well, the very same alert,
+until their life is over. Several Alertmanagers of one cluster are several channels: each must be
 told, and they drop the repeats among themselves.
 """
 
@@ -18,13 +20,14 @@ from alerts import words
 from alerts.channel import BadSettings
 from alerts.channels.http import HttpSettings, Poster, checked_url, rfc3339
 from monitor.facts import Instant
-from monitor.notices import Body, ClosedDuty, Kind, Notice, OpenDuty, Severity
+from monitor.notices import Body, ClosedDuty, Kind, Notice, OpenDuty, Severity, Told
 
 Alert: TypeAlias = dict[str, str | dict[str, str]]
 
 _SECOND: Final = 1_000_000
 _PATH: Final = "/api/v2/alerts"
 _MOST_AT_ONCE: Final = 500  # alerts of one request
+_SHOWN_AS_STATE: Final = frozenset({Kind.DUTY_OPENED, Kind.DUTY_CLOSED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,8 @@ class AlertmanagerSettings(HttpSettings):
     """*url* is what precedes ``/api/v2``. Raises BadSettings.
 
     Open duties are shown every *every_s* seconds and end by themselves after *life_s* without;
-    an event is an alert for *event_life_s*. *generator_url* is linked from each alert.
+    an event is an alert for *event_life_s*, posted again as often. *generator_url* is linked from
+    each alert.
     """
 
     name: str = "alertmanager"
@@ -76,12 +80,24 @@ class Alertmanager:
         """Return the status code, or raise NotDelivered."""
         return self._post([self._alert_of(notice, now)], now, {"idempotency-key": notice.key})
 
-    def show(self, duties: Sequence[OpenDuty], closed: Sequence[ClosedDuty], now: Instant) -> None:
-        """Post *duties* as firing and *closed* as ended, or raise NotDelivered."""
+    @property
+    def told_for_us(self) -> int:
+        """How long an event that was confirmed is posted again."""
+        return self._settings.event_life_s * _SECOND
+
+    def show(
+        self,
+        duties: Sequence[OpenDuty],
+        closed: Sequence[ClosedDuty],
+        told: Sequence[Told],
+        now: Instant,
+    ) -> None:
+        """Post *duties* as firing, *closed* as ended, *told* as it was; or raise NotDelivered."""
         firing = {_name(duty): self._firing(duty, now) for duty in duties}
         # A duty that is open is never shown as closed, whatever the other list says.
         ended = [self._ended(duty, now) for duty in closed if _name(duty) not in firing]
-        alerts = [*firing.values(), *ended]
+        events = [self._event(one.notice, one.sent_at) for one in told if not _is_state(one.notice)]
+        alerts = [*firing.values(), *ended, *events]
         for start in range(0, len(alerts), _MOST_AT_ONCE):
             self._post(alerts[start : start + _MOST_AT_ONCE], now, {})
 
@@ -90,14 +106,16 @@ class Alertmanager:
         return self._poster.post(_PATH, body, headers, now)
 
     def _alert_of(self, notice: Notice, now: Instant) -> Alert:
+        if not _is_state(notice):
+            return self._event(notice, now)
+        labels = duty_labels(str(notice.processor), str(notice.rule), str(notice.duty))
+        end = self._end(now) if notice.kind is Kind.DUTY_OPENED else now
         annotations = _annotations(words.summary(notice), notice.body)
-        if notice.processor and notice.rule and notice.duty:
-            labels = duty_labels(notice.processor, notice.rule, notice.duty)
-            if notice.kind is Kind.DUTY_OPENED:
-                return self._alert(labels, annotations, notice.created_at, self._end(now))
-            if notice.kind is Kind.DUTY_CLOSED:
-                return self._alert(labels, annotations, notice.created_at, now)
-        end = now + self._settings.event_life_s * _SECOND
+        return self._alert(labels, annotations, notice.created_at, end)
+
+    def _event(self, notice: Notice, sent_at: Instant) -> Alert:
+        end = sent_at + self._settings.event_life_s * _SECOND
+        annotations = _annotations(words.summary(notice), notice.body)
         return self._alert(event_labels(notice), annotations, notice.created_at, end)
 
     def _firing(self, duty: OpenDuty, now: Instant) -> Alert:
@@ -145,6 +163,12 @@ def event_labels(notice: Notice) -> dict[str, str]:
         "severity": notice.severity.value,
         "notice": notice.key,
     }
+
+
+def _is_state(notice: Notice) -> bool:
+    """Tell whether its alert is that of a duty, which is shown anyway."""
+    named = bool(notice.processor and notice.rule and notice.duty)
+    return named and notice.kind in _SHOWN_AS_STATE
 
 
 def _name(duty: OpenDuty | ClosedDuty) -> tuple[str, str, str]:

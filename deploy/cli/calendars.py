@@ -62,11 +62,12 @@ def load_command(config: str | None, *, as_json: bool, file: Path, by: str, beca
     """
     monitor = monitor_of(config)
     sheet = read_sheet(file)
-    settings = monitor.settings
     now = clock()
-    calendars.note_used(monitor.engine, monitor.sheets, settings.rules, now)
+    calendars.check_used(monitor.engine, monitor.sheets)
     decided = Decision(sheet=sheet, by=by, because=because)
-    done = load(monitor.engine, monitor.sheets, decided, settings.rules, now)
+    done = load(monitor.engine, monitor.sheets, decided, monitor.policy, now)
+    if done.fresh:
+        calendars.note_used(monitor.engine, monitor.sheets, monitor.settings.rules, now)
     strange = doubts(sheet.year)
     if as_json:
         print_json(

@@ -20,6 +20,7 @@ from deploy.wiring import Monitor, open_monitor
 from monitor.calendars import BadCalendar
 from monitor.facts import Instant
 from monitor.identity import BadSecret
+from monitor.store.agreement import SettingsDiffer, SettingsReplaced
 from monitor.store.database import WrongDatabase
 from monitor.store.engine import (
     AlreadyRunning,
@@ -50,6 +51,8 @@ EXPECTED = (
     KafkaUnreachable,
     NamespaceChanged,
     NoSecret,
+    SettingsDiffer,
+    SettingsReplaced,
     TakenOver,
     TooManyWorkers,
     WentBack,

@@ -56,6 +56,7 @@ def progress_bar(total: int, what: str) -> Iterator[Callable[[int], None]]:
 @json_option
 @click.option("--source", required=True, help="How to read them: 'cloudevents' or [sources.NAME].")
 @click.option("--recorded-until", type=InstantType(), help="Bare events were written by then.")
+@click.option("--take-settings", is_flag=True, help="These hold from now on, for workers too.")
 @click.argument("files", nargs=-1, required=True, type=_FILES)
 def apply_command(
     config: str | None,
@@ -63,6 +64,7 @@ def apply_command(
     as_json: bool,
     source: str,
     recorded_until: Instant | None,
+    take_settings: bool,
     files: tuple[Path, ...],
 ) -> None:
     """Read records from FILES (NDJSON, also .zst and .gz) instead of from Kafka."""
@@ -80,6 +82,7 @@ def apply_command(
             clock=clock,
             recorded_until=recorded_until,
             consumed=advance,
+            take_settings=take_settings,
         )
     answer = {
         "records": applied.records,

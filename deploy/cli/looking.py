@@ -189,7 +189,7 @@ def verify_command(config: str | None, *, as_json: bool) -> None:
     """
     monitor = monitor_of(config)
     with reading(monitor.engine) as connection:
-        found = verify(connection, monitor.settings.marks)
+        found = verify(connection, monitor.settings.marks, monitor.settings.rules)
         names = Names.load(connection)
         trust = Trust(connection, names, sources_of(monitor.settings), clock())
         against = {one: trust.against(one) for one in sorted(names.processor_ids)}

@@ -73,5 +73,5 @@ def _said(value: object) -> str:
 def verified(monitor: Monitor) -> list[Check]:
     """Return what ``facetally verify`` finds."""
     with reading(monitor.engine) as connection:
-        found = verify(connection, monitor.settings.marks)
+        found = verify(connection, monitor.settings.marks, monitor.settings.rules)
     return [Check(f"verify: {one.check}", one.holds, one.detail) for one in found]

@@ -65,9 +65,7 @@ def sweep_apart(
     """
     request = {
         "url": engine.url.render_as_string(hide_password=False),
-        "research": [
-            (row.processor, row.system, row.gallery) for row in marks.rows if row.research
-        ],
+        "marks": [(row.processor, row.system, row.gallery, row.research) for row in marks.rows],
         "processor": processor,
         "thresholds": list(thresholds),
     }
@@ -134,8 +132,8 @@ def answer(requests: TextIO) -> str:
     request = json.loads(requests.readline())
     threading.Thread(target=_end_with_parent, args=(requests,), daemon=True).start()
     marks = Marks(
-        SystemMark(processor=processor, system=system, gallery=gallery, research=True)
-        for processor, system, gallery in request["research"]
+        SystemMark(processor=processor, system=system, gallery=gallery, research=research)
+        for processor, system, gallery, research in request["marks"]
     )
     engine = open_engine(request["url"])
     wanted = {request["processor"]: [(n, after) for n, after in request["thresholds"]]}

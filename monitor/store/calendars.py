@@ -101,6 +101,12 @@ def current(connection: Connection, base: Calendar) -> Calendar:
 # -- what was used -----------------------------------------------------------------------------
 
 
+def check_used(engine: Engine, sheets: Iterable[Sheet]) -> None:
+    """Raise BadCalendar if other days were used before under the version of one of *sheets*."""
+    with reading(engine) as connection:
+        _known(connection, sheets)
+
+
 def note_used(engine: Engine, sheets: Sequence[Sheet], rules: Iterable[Rule], now: Instant) -> None:
     """Keep, and write into the audit log, the calendars of files and the rules that are used.
 

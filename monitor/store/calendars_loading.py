@@ -20,10 +20,11 @@ from monitor.duties import Duty, recounted
 from monitor.facts import Instant
 from monitor.notices import BodyValue, Kind, Notice, Severity, key_of
 from monitor.rules import Rule
-from monitor.store import audit, calendars, owing, schema
+from monitor.store import agreement, audit, calendars, owing, schema
 from monitor.store.engine import reading
 from monitor.store.locks import lock_processors
 from monitor.store.names import Names
+from monitor.store.terminating import Law
 from monitor.workdays import Calendar, Deadline
 
 _duties = schema.duties
@@ -89,10 +90,13 @@ def load(
     engine: Engine,
     base: Sequence[Sheet],
     decided: Decision,
-    rules: Iterable[Rule],
+    law: Law,
     now: Instant,
 ) -> Loaded:
-    """Load a year and count every open duty again, in one transaction. Raises BadCalendar."""
+    """Load a year and count every open duty again, in one transaction.
+
+    Raises BadCalendar, and SettingsDiffer if the workers would count by other rules.
+    """
     sheet = decided.sheet
     with engine.begin() as connection:
         calendar = check(connection, base, sheet)
@@ -102,27 +106,29 @@ def load(
             return Loaded(calendar=calendar, fresh=False)
         names = Names.load(connection)
         _lock_open(connection)
+        agreement.check_command(connection, law.agreed)
         body = calendars.describe(sheet) | {"by": decided.by, "because": decided.because}
         audit.append(connection, now, CALENDAR_LOADED, None, body)
-        moved = _recount(connection, names, rules, calendar, now)
+        moved = _recount(connection, names, law.rules, calendar, now)
     return Loaded(calendar=calendar, fresh=True, moved=moved)
 
 
 def recount(
-    engine: Engine, names: Names, rules: Sequence[Rule], calendar: Calendar, now: Instant
+    engine: Engine, names: Names, law: Law, calendar: Calendar, now: Instant
 ) -> Sequence[Moved]:
     """Count the open duties again that an older calendar than *calendar* gave their days.
 
-    Writes, and takes locks, only if a day is another.
+    Writes, and takes locks, only if a day is another. Raises SettingsReplaced.
     """
     with reading(engine) as connection:
         if not any(
-            _after(duty, rules, calendar) for _, duty in _stale(connection, names, calendar)
+            _after(duty, law.rules, calendar) for _, duty in _stale(connection, names, calendar)
         ):
             return ()
     with engine.begin() as connection:
         _lock_open(connection)
-        return _recount(connection, names, rules, calendar, now)
+        agreement.check(connection, law.agreed)
+        return _recount(connection, names, law.rules, calendar, now)
 
 
 def _stale(connection: Connection, names: Names, calendar: Calendar) -> Iterable[tuple[int, Duty]]:

@@ -18,7 +18,7 @@ from monitor.filings import CHANGE, FILE, Life, Settled, State, Step, StepKind, 
 from monitor.ledger import Stock
 from monitor.notices import Kind, Notice, Severity, key_of
 from monitor.rules import CHANGED, rule_for_trigger
-from monitor.store import audit, filings_kept, owing, schema, stock, terminating
+from monitor.store import agreement, audit, filings_kept, owing, schema, stock, terminating
 from monitor.store.engine import is_sqlite, reading
 from monitor.store.filings import bring_about
 from monitor.store.locks import lock_processors
@@ -30,6 +30,7 @@ _EVERY: Instant = 60_000_000
 _AHEAD: Instant = 300_000_000
 _ASSESSED = "assessment.recorded"
 _MOST_NAMED = 10
+COMMAND = "command"  # where a candidate came from that a person told
 _c, _p = schema.changes.c, schema.places.c
 
 
@@ -251,7 +252,7 @@ def record(engine: Engine, said: ChangeSaid, now: Instant) -> Change:
             what=f"{said.at}:{said.reason}",
             evidence={"by": said.by, "because": said.reason},
         )
-        _add(connection, names, said.processor, one, said.at, now, "command")
+        _add(connection, names, said.processor, one, said.at, now, COMMAND)
         same = (_c.processor_id == number, _c.kind == said.kind.value, _c.what == one.what)
         return _change(names, connection.execute(select(schema.changes).where(*same)).one())
 
@@ -277,6 +278,7 @@ def decide(engine: Engine, said: Verdict, law: Law, now: Instant) -> tuple[Chang
             raise NotDecided(f"there is no change {said.number}; see 'facetally change list'")
         change = _change(names, found)
         lock_processors(connection, [names.processor_ids[change.processor]])
+        agreement.check_command(connection, law.agreed)
         at = change.at if said.at is None else said.at
         _check_when(at, now)
         mark = update(schema.changes).where(_c.id == said.number, _c.decision.is_(None))

@@ -4,21 +4,27 @@ SQLite: WAL, ``BEGIN IMMEDIATE`` for whoever writes, ten seconds of waiting for 
 and one worker per database, kept by an operating-system lock that a SIGKILL frees. PostgreSQL: READ
 COMMITTED, and advisory locks in one fixed order (``locks.py``). A process that stops in the middle
 of a transaction, as on a frozen machine, loses it after ``IDLE_SECONDS``: its locks would hold up
-everybody else for as long as it is frozen.
+everybody else for as long as it is frozen. Between two statements the server sees to that; within
+one, who has waited for its locks so long ends it (``frozen.py``).
 """
 
 from __future__ import annotations
 
 import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 
 import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from monitor.store import mixed
+from monitor.store.frozen import end_frozen
 
 __all__ = [
     "AlreadyRunning",
@@ -30,6 +36,7 @@ __all__ = [
     "checked_url",
     "is_sqlite",
     "may_idle",
+    "may_wait",
     "open_engine",
     "reading",
 ]
@@ -39,6 +46,7 @@ CONNECT_SECONDS = 10
 # The longest pause between two statements is the fold of a batch: of 50,000 facts 1.5 to 1.8 s on
 # a busy machine, 16 to 18 s where the process gets a tenth of it: 15 s would cut it for ever.
 IDLE_SECONDS = 30
+APPLICATION = "facetally"
 
 
 class BadDatabaseUrl(ValueError):
@@ -112,6 +120,8 @@ def answering(engine: Engine) -> Iterator[None]:
         raise _unreachable(engine.url, exc.orig) from None
     except sqlite3.Error as exc:  # of a connection that is just being made
         raise _unreachable(engine.url, exc) from None
+    except mixed.MixedFiles as exc:
+        raise DatabaseUnreachable(f"the database {exc}") from None
 
 
 _SQLITE_SAYS = {
@@ -129,6 +139,8 @@ def _unreachable(url: URL, error: BaseException | None) -> DatabaseUnreachable:
     if url.get_backend_name() == "sqlite":
         why = _SQLITE_SAYS.get(getattr(error, "sqlite_errorname", ""), f"cannot be used ({kind})")
         return DatabaseUnreachable(f"the database {url.database} {why}")
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return DatabaseUnreachable("somebody else uses for too long what this needs: try again")
     where = url.set(query={}).render_as_string(hide_password=True)  # a query can hold a password
     return DatabaseUnreachable(
         f"the database {where} does not answer ({kind}): is it running, and are address, user and "
@@ -143,7 +155,8 @@ def is_sqlite(connection: Connection | Engine) -> bool:
 
 def _postgresql(url: URL) -> Engine:
     # An address that swallows what it is sent would hold up a command for minutes.
-    url = url.update_query_dict({"connect_timeout": str(CONNECT_SECONDS), **url.query})
+    ours = {"connect_timeout": str(CONNECT_SECONDS), "application_name": APPLICATION}
+    url = url.update_query_dict({**ours, **url.query})
     engine = create_engine(
         url, pool_pre_ping=True, isolation_level="READ COMMITTED", hide_parameters=True
     )
@@ -154,12 +167,19 @@ def _postgresql(url: URL) -> Engine:
         # The second is for who is frozen while the answer to a statement is on its way.
         for name in ("idle_in_transaction_session_timeout", "tcp_user_timeout"):
             dbapi_connection.execute(f"SET {name} = '{IDLE_SECONDS}s'".encode())
+        if dbapi_connection.execute("SHOW lock_timeout").fetchone() == ("0",):  # nobody's wish
+            dbapi_connection.execute(f"SET lock_timeout = '{IDLE_SECONDS}s'".encode())
         dbapi_connection.autocommit = before
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         if connection.get_execution_options().get("reading", False):
             may_idle(connection, 0)  # who only reads is in nobody's way
+
+    @event.listens_for(engine, "handle_error")
+    def waited(context: ExceptionContext) -> None:
+        if isinstance(context.original_exception, psycopg.errors.LockNotAvailable):
+            end_frozen(engine, IDLE_SECONDS)
 
     return engine
 
@@ -169,12 +189,30 @@ def may_idle(connection: Connection, seconds: int) -> None:
     connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{seconds}s'")
 
 
+def may_wait(connection: Connection) -> None:
+    """Let this transaction on PostgreSQL wait for a lock as long as it takes."""
+    connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+
+
+_OPENED = mixed.Opened()  # of this process: POSIX locks are
+
+
 def _sqlite(url: URL) -> Engine:
     engine = create_engine(
         url,
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
         hide_parameters=True,
     )
+
+    path = Path(url.database or ":memory:").resolve()
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, _record: object, args: Any, options: Any) -> Any:  # noqa: ANN401 - the driver's
+        return _OPENED.connect(path, lambda: dialect.connect(*args, **options))
+
+    @event.listens_for(engine, "close")
+    def closed(_dbapi_connection: object, _record: object) -> None:
+        _OPENED.closed(path)
 
     @event.listens_for(engine, "connect")
     def prepare(dbapi_connection: object, _record: object) -> None:
@@ -195,8 +233,22 @@ def _sqlite(url: URL) -> Engine:
     def begin(connection: Connection) -> None:
         reading = connection.get_execution_options().get("reading", False)
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        connection.info[_CHANGES] = _driver(connection).total_changes
+
+    @event.listens_for(engine, "commit")
+    def commit(connection: Connection) -> None:
+        driver = _driver(connection)
+        if driver.total_changes != connection.info.get(_CHANGES):
+            mixed.commits_one_more(driver)
 
     return engine
+
+
+_CHANGES = "changes before"
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    return cast("sqlite3.Connection", connection.connection.dbapi_connection)
 
 
 def reading(engine: Engine) -> Connection:
@@ -211,24 +263,47 @@ def reading(engine: Engine) -> Connection:
 
 
 class WorkerLock:
-    """Held by the one worker of a SQLite database; freed by the end of the process."""
+    """Held by the one worker of a SQLite database; freed by the end of the process.
+
+    By whatever name it is opened: a symbolic link leads to the same lock, and a file with two names
+    of its own (a hard link), of which each would have its own ``-wal``, is refused.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._file: IO[str] | None = None
-        path = engine.url.database
-        if not is_sqlite(engine) or path in {None, "", ":memory:"}:
+        name = engine.url.database
+        if not is_sqlite(engine) or name in {None, "", ":memory:"}:
             return
-        self._file = Path(f"{path}.lock").open("a")  # noqa: SIM115 - held until release
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.close()
+        path = Path(name or "").resolve()
+        if path.exists() and path.stat().st_nlink > 1:
             raise AlreadyRunning(
-                f"another facetally worker or apply is using {path}: SQLite takes one at a time; "
-                "stop it, or use PostgreSQL for several workers"
-            ) from None
+                f"{path} has a second name (a hard link), under which another process would not "
+                "see what this one writes: remove one of the two"
+            )
+        while self._file is None:
+            self._file = _locked(path)
 
     def release(self) -> None:
         """Let another worker have the database."""
         if self._file is not None:
             self._file.close()
+
+
+def _locked(path: Path) -> IO[str] | None:
+    """Return the locked file beside *path*, None if somebody removed it meanwhile."""
+    there = Path(f"{path}.lock")
+    file = there.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(file.fileno()), there.stat()):
+            return file
+    except FileNotFoundError:
+        pass
+    except BlockingIOError:
+        file.close()
+        raise AlreadyRunning(
+            f"another facetally worker or apply is using {path}: SQLite takes one at a time; "
+            "stop it, or use PostgreSQL for several workers"
+        ) from None
+    file.close()
+    return None

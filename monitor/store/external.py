@@ -19,7 +19,7 @@ from monitor.facts import Instant
 from monitor.history import Point, first_reach
 from monitor.recurring import holds, key_of, periods
 from monitor.rules import Rule, number_rules, rule_for_trigger
-from monitor.store import audit, owing, schema
+from monitor.store import agreement, audit, owing, schema
 from monitor.store.engine import reading
 from monitor.store.keeping import Policy
 from monitor.store.locks import lock_processors
@@ -69,6 +69,7 @@ def tell_number(engine: Engine, said: NumberSaid, policy: Policy, now: Instant) 
         raise NotTold("the number must be 0 or more")
     with engine.begin() as connection:
         known, number = lock_known(connection, said.processor)
+        agreement.check_command(connection, policy.agreed)
         row = {
             "processor_id": number,
             "name": said.name,
@@ -104,6 +105,7 @@ class Numbers:
             with self._engine.begin() as connection:
                 names = Names.load(connection)
                 lock_processors(connection, [number])
+                agreement.check(connection, self._policy.agreed)
                 processor = names.processor_by_id[number]
                 _look(connection, names, processor, self._rules, self._policy, now)
         self._day = beijing_day(now)

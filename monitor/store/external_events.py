@@ -15,7 +15,7 @@ from monitor.duties import Duty, event_key, owed
 from monitor.facts import Instant, Version
 from monitor.notices import Severity
 from monitor.rules import HEARD, Rule, event_rules, rule_for_trigger
-from monitor.store import audit, owing, schema
+from monitor.store import agreement, audit, owing, schema
 from monitor.store.engine import is_sqlite
 from monitor.store.external import NotTold, Taken, again, check_when, lock_known, restate
 from monitor.store.keeping import Policy
@@ -44,6 +44,7 @@ def tell_event(engine: Engine, said: EventSaid, policy: Policy, now: Instant) ->
     """Keep an event and open the duties that it asks for, in one transaction. Raises NotTold."""
     with engine.begin() as connection:
         names, _ = lock_known(connection, said.processor)
+        agreement.check_command(connection, policy.agreed)
         return take_event(connection, names, said, policy, now)
 
 

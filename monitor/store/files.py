@@ -72,7 +72,8 @@ def hold(connection: Connection, run: Run, now: Instant) -> None:
     """
     if run.begun:
         _check(connection, run)
-        connection.execute(update(_table).where(_c.run == run.id).values(beat_at=now))
+        lives = {"beat_at": now, "told_at": None}  # and is to be told of again if it dies yet
+        connection.execute(update(_table).where(_c.run == run.id).values(lives))
         return
     dialect = sqlite if is_sqlite(connection) else postgresql
     for file in sorted(set(run.files)):  # in one order, or two runs could wait for each other
@@ -168,7 +169,7 @@ def _not_ahead_of(engine: Engine, run: str, now: Instant) -> None:
 def _page(one: Unfinished, now: Instant) -> Notice:
     why = _why([one])
     return Notice(
-        key=key_of(Kind.FILE_UNFINISHED, one.source, one.name, one.run),
+        key=key_of(Kind.FILE_UNFINISHED, one.source, one.name, one.run, str(one.beat_at)),
         kind=Kind.FILE_UNFINISHED,
         severity=Severity.PAGE,
         created_at=now,

@@ -137,7 +137,7 @@ class _Work:
         described = {"rule": duty.rule, "key": duty.key, "closed_at": closed_at, **body}
         entry = self._audit("duty.closed", described)
         if not duty.of_authority:
-            key = (str(closed_at), step.id if step is not None else "")
+            key = (str(closed_at), step.id if step is not None else "", entry)
             self._notify(Kind.DUTY_CLOSED, Severity.INFO, duty, key, body, entry)
 
     def _tell_reopened(self, duty: Duty) -> None:
@@ -145,7 +145,7 @@ class _Work:
         entry = self._audit("duty.reopened", {"rule": duty.rule, "key": duty.key, **body})
         severity = Severity.PAGE if duty.owed else Severity.WARNING
         if not duty.of_authority:
-            key = (str(self._known_at),)
+            key = (str(self._known_at), entry)
             self._notify(Kind.DUTY_REOPENED, severity, duty, key, body, entry)
 
     # -- review and supplement clocks ------------------------------------------------------

@@ -34,7 +34,7 @@ from monitor.filings import (
 )
 from monitor.notices import Kind, Notice, Severity, key_of
 from monitor.rules import RuleError
-from monitor.store import audit, changes, filings_kept, owing, schema
+from monitor.store import agreement, audit, changes, filings_kept, owing, schema
 from monitor.store.filings import bring_about, keep_step, target_of
 from monitor.store.filings_values import Decided, NotRecorded, Recorded, StepSaid
 from monitor.store.locks import lock_processors
@@ -80,6 +80,7 @@ def _desk(engine: Engine, processor: str, law: Law, now: Instant) -> Iterator[_D
         if number is None:
             raise NotRecorded(f"there is no processor {processor!r} in the database")
         lock_processors(connection, [number])
+        agreement.check_command(connection, law.agreed)
         yield _Desk(connection, names, law, processor, now)
 
 

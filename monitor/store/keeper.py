@@ -27,6 +27,7 @@ from monitor.intake import (
 )
 from monitor.notices import Kind, Notice, Severity, key_of
 from monitor.store import (
+    agreement,
     calendars,
     files,
     history_days,
@@ -47,6 +48,7 @@ from monitor.store.keeping import Keeping, Policy, learn_names
 from monitor.store.looking import UNCONFIRMED_AFTER, Looking
 from monitor.store.marking import apply_marks
 from monitor.store.names import Names, Registry, UnknownNumber
+from monitor.store.overtaken import Overtaken
 from monitor.store.pacing import Backoff, Paced
 from monitor.store.terminating_watch import Terminating
 from monitor.trust import Doubt, Why, in_body
@@ -63,6 +65,10 @@ class SqlKeeper:
     *feeding* names the configured topics that can feed a processor. The database is at the newest
     migration and has our secret's fingerprint: ``deploy`` checks both before it makes this. With
     *background* look backs run beside all else (``pacing.py``, ``apart.py``), not within ``tick``.
+
+    Its settings are those that hold from now on, for all processes: whoever has others raises
+    SettingsReplaced from now on. Without *take_settings* others that hold already are not
+    replaced; on PostgreSQL, where somebody may be at work with them, that raises SettingsDiffer.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class SqlKeeper:
         *,
         background: bool = False,
         clock: Callable[[], Instant] | None = None,
+        take_settings: bool = True,
     ) -> None:
         self._engine, self._policy = engine, policy
         self._calendar = calendars.Current(policy.calendar)
@@ -82,7 +89,7 @@ class SqlKeeper:
         with reading(engine) as connection:
             self._calendar.refresh(connection)
         self._policy = policy = replace(policy, calendar=self._calendar.calendar)
-        self._registry = Registry(engine, policy.marks)
+        self._registry = Registry(engine, policy.marks, policy.agreed)
         self._feeding, self._clock = feeding, clock
         self._looking = Looking(engine, policy, feeding, unconfirmed_after, clock, apart=background)
         self._paced = Paced(background=background)
@@ -93,6 +100,9 @@ class SqlKeeper:
         self._diary, self._numbers = Diary(), Numbers(engine, policy)
         self._terminating = Terminating(engine, policy.marks, policy.remind_after)
         self._proposing = Proposing(engine, policy.far)
+        self._overtaken = Overtaken(policy.agreed, unconfirmed_after)
+        agreement.register(engine, policy.agreed, now, take=take_settings)
+        self._registry.reload()  # what others gave out before cannot become more now
         apply_marks(engine, self._registry, policy, now)
 
     def keep(self, batches: Sequence[Batch]) -> None:
@@ -121,7 +131,8 @@ class SqlKeeper:
             for where in settled:
                 at = (where.topic, where.partition, where.offset)
                 key = (table.topic == at[0], table.partition == at[1], table.offset == at[2])
-                connection.execute(schema.rejects.delete().where(*key))
+                of_kafka = table.file == ""  # a file's is another
+                connection.execute(schema.rejects.delete().where(*key, of_kafka))
 
     def keep_replayed(self, batches: Sequence[Batch], settled: Iterable[Coordinates]) -> None:
         """Keep records that were rejects, and take those that are none any more off the list.
@@ -228,17 +239,18 @@ class SqlKeeper:
             self._numbers = Numbers(self._engine, self._policy)
         since = None if self._counted_at is None else now - self._counted_at
         if changed or since is None or not 0 <= since < _COUNT_EVERY:
-            recount(self._engine, self._registry.names, self._policy.rules, calendar, now)
+            recount(self._engine, self._registry.names, self._policy, calendar, now)
             self._counted_at = now
 
     def _tick(self, now: Instant) -> None:
-        self._mind_calendar(now)
+        self._looking.note_unfinished(now)
+        self._overtaken.look(self._engine, now)  # the rest is judged by our settings
         if self._hush.may_look(now):
             self._hush.tell(self._engine, now)
         names = self._registry.names
         due = self._looking.due(names)
         self._looking.note_overdue(names, due, now)
-        self._looking.note_unfinished(now)
+        self._mind_calendar(now)
         ready = [processor for processor in due if self._backoff.may_try(processor)]
         if ready and self._paced.may_run():
             self._paced.run(lambda: self._look_back(ready, now))

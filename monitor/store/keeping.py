@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, select
 
+from monitor.agreeing import Agreed, agreed
 from monitor.approach import Levels
 from monitor.changes import FAR
 from monitor.duties import event_key, owed
@@ -37,7 +38,17 @@ from monitor.ledger import Stock, SubjectKey
 from monitor.limits import RejectLimit
 from monitor.marks import Marks
 from monitor.rules import CHANGED, Rule, event_rules, stock_rules
-from monitor.store import book, bulk, changes, owing, positions, schema, stock, terminating
+from monitor.store import (
+    agreement,
+    book,
+    bulk,
+    changes,
+    owing,
+    positions,
+    schema,
+    stock,
+    terminating,
+)
 from monitor.store.engine import is_sqlite
 from monitor.store.filings import bring_about, keep_step, told_step
 from monitor.store.locks import lock_processors, lock_stores
@@ -54,7 +65,11 @@ _TOLD = (Terminated, Changed, Filed)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the settings say that the keeping of facts depends on."""
+    """What the settings say that the keeping of facts depends on.
+
+    *topics* has what is said of each configured topic, to be compared with that of other
+    processes; *agreed* is all that they must have the same.
+    """
 
     rules: Sequence[Rule]
     calendar: Calendar
@@ -64,6 +79,16 @@ class Policy:
     remind_after: int = REMIND_AFTER  # working days between two reminders of faces that remain
     far: float = FAR  # share of the filed number from which on it may be a material change
     levels: Levels = field(default_factory=Levels)
+    topics: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    agreed: Agreed = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        others = {
+            "early_warnings": {"percent": list(self.levels.percent), "rearm": self.levels.rearm},
+            "remind_working_days": self.remind_after,
+            "far_percent": round(100 * self.far),
+        }
+        object.__setattr__(self, "agreed", agreed(self.rules, self.marks, self.topics, others))
 
 
 def learn_names(registry: Registry, batches: Iterable[Batch]) -> None:
@@ -88,7 +113,7 @@ def learn_names(registry: Registry, batches: Iterable[Batch]) -> None:
 
 
 class MarksChanged(RuntimeError):
-    """Another worker has newer settings than this one; nothing was kept."""
+    """Numbers in the database were counted with other marks than ours; nothing was kept."""
 
 
 class Keeping:
@@ -135,13 +160,14 @@ class Keeping:
         for name in wide:
             processors.update(self._tenants.get(name, ()))
         lock_processors(self._connection, (names.processor_ids[name] for name in processors))
+        agreement.check(self._connection, self._policy.agreed)
         self._check_marks(processors)
         return processors
 
     def _check_marks(self, processors: set[str]) -> None:
-        """Raise MarksChanged if a worker with other settings has recounted these since we began.
+        """Raise MarksChanged if these were counted with other marks: of an older database, say.
 
-        Two workers that mark different places as research would each count their own number.
+        Two that mark different places as research would each count their own number.
         """
         if is_sqlite(self._connection):
             return
@@ -156,12 +182,10 @@ class Keeping:
             if place.processor in processors and self._marks.research(place)
         }
         if marked != ours:
-            raise MarksChanged("another worker has other research marks: restart with its settings")
+            raise MarksChanged("the database was counted with other research marks: restart")
 
     def _check_tenants(self, wide: Iterable[str]) -> None:
         """Raise UnknownNumber if another worker has brought new tenants into a locked store."""
-        if is_sqlite(self._connection):
-            return
         names, table = self._names, schema.tenants
         ids = [names.store_ids[name] for name in wide]
         query = select(table).where(table.c.store_id.in_(ids))
@@ -301,7 +325,7 @@ class Keeping:
             duty = owed(
                 rule,
                 processor=fact.processor,
-                key=event_key(fact.version),
+                key="1" if rule.latched else event_key(fact.version, fact.what),
                 trigger_at=fact.at,
                 known_at=known_at,
                 calendar=policy.calendar,
@@ -334,8 +358,9 @@ class Keeping:
 
     def _set_aside(self, batches: Sequence[Batch]) -> None:
         rejects = {
-            tuple(reject.where): (
+            (*reject.where, batch.file): (
                 *reject.where,
+                batch.file,
                 batch.move.topic_id if batch.move else None,
                 batch.source,
                 reject.reason.value,

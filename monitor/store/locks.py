@@ -17,13 +17,15 @@ from threading import Event, Thread
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from monitor.store.engine import is_sqlite, may_idle
+from monitor.store.engine import is_sqlite, may_idle, may_wait
+from monitor.store.frozen import SPACES
 
-_STORES = 0x66740001
-_PROCESSORS = 0x66740002
-_AUDIT = 0x66740003
-_SIGNS = 0x66740004
-_LOOKING = 0x66740005
+_STORES = SPACES | 1
+_PROCESSORS = SPACES | 2
+_AUDIT = SPACES | 3
+_SIGNS = SPACES | 4
+_LOOKING = SPACES | 5
+_SETTINGS = 0x66740006
 
 LEASE_SECONDS = 15  # who looks back and is frozen for longer holds up nobody else
 
@@ -41,6 +43,18 @@ def lock_processors(connection: Connection, processor_ids: Iterable[int]) -> Non
 def lock_signs(connection: Connection) -> None:
     """Wait for what is known of snapshots; taken between processors and the audit log."""
     _lock(connection, _SIGNS, [0])
+
+
+def lock_settings(connection: Connection) -> None:
+    """Wait until nobody gives out marks by the settings that hold; taken before all else."""
+    _lock(connection, _SETTINGS, [0])
+
+
+def share_settings(connection: Connection) -> None:
+    """Keep the settings that hold until the end of the transaction; taken before all else."""
+    if not is_sqlite(connection):
+        statement = "SELECT pg_advisory_xact_lock_shared(%s, %s)"
+        connection.exec_driver_sql(statement, (_SETTINGS, 0))
 
 
 def lock_audit(connection: Connection) -> None:
@@ -64,6 +78,7 @@ def looking_back(engine: Engine, processor_id: int, *, wait: bool) -> Iterator[b
         may_idle(connection, LEASE_SECONDS)
         which = (_LOOKING, processor_id)
         if wait:
+            may_wait(connection)
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", which)
         mine = connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(%s, %s)", which)
         ours = bool(mine.scalar())

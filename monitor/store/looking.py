@@ -17,6 +17,7 @@ from monitor.history import Point, Threshold
 from monitor.notices import Kind, Notice, Severity, key_of
 from monitor.rules import rule_for_trigger, stock_rules
 from monitor.store import (
+    agreement,
     book,
     files,
     history_days,
@@ -74,7 +75,7 @@ class Looking:
     def due(self, names: Names) -> list[str]:
         """Return the processors that a recount is due for."""
         with reading(self._engine) as connection:
-            return watches.recounts_due(connection, names)
+            return watches.recounts_due(connection, names, self._rules)
 
     def note_overdue(self, names: Names, due: Iterable[str], now: Instant) -> None:
         """Note since when recounts of *due* are, and page those that are for too long."""
@@ -84,6 +85,11 @@ class Looking:
     def note_unfinished(self, now: Instant) -> None:
         """Page for files that nobody has gone on with for too long."""
         files.tell(self._engine, now, self._unconfirmed_after)
+
+    def _lock(self, connection: Connection, number: int) -> None:
+        """Wait for a processor. Raises SettingsReplaced: what is its is not ours to say then."""
+        lock_processors(connection, [number])
+        agreement.check(connection, self._policy.agreed)
 
     # -- recount ---------------------------------------------------------------------------
 
@@ -124,9 +130,10 @@ class Looking:
         """Return the token of the look back and what it looks for, or None if nothing is due."""
         number = names.processor_ids[processor]
         with self._engine.begin() as connection:
-            lock_processors(connection, [number])
+            self._lock(connection, number)
             held = Watches(connection, names, self._rules, [processor])
             if not held.watch[processor].recount_due:
+                held.save()  # another number of a rule, that was far from being reached
                 return None
             held.since[processor] = Since()
             held.save()
@@ -136,7 +143,7 @@ class Looking:
     def _finish(self, names: Names, processor: str, look: str, swept: Swept, now: Instant) -> bool:
         number = names.processor_ids[processor]
         with self._engine.begin() as connection:
-            lock_processors(connection, [number])
+            self._lock(connection, number)
             if not overdue.is_ours(connection, number, look):
                 return False  # we were taken for dead: ``Since`` is that of another look back
             # An end that was looked up before this transaction proves nothing of what it finds.
@@ -241,7 +248,7 @@ class Looking:
             waiting = watches.pending(connection, names)
         for processor in waiting:
             with self._engine.begin() as connection:
-                lock_processors(connection, [names.processor_ids[processor]])
+                self._lock(connection, names.processor_ids[processor])
                 held = Watches(connection, names, self._rules, [processor])
                 # Before a recount that is due nothing is certain, but it may take long, too. That
                 # a file is in work is asked under the lock, which waits for what it brought.

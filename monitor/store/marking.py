@@ -12,16 +12,20 @@ from sqlalchemy import Connection, Engine, update
 
 from monitor.facts import Instant, Place
 from monitor.rules import stock_rules
-from monitor.store import audit, schema, stock
+from monitor.store import agreement, audit, moments, owed, schema, stock
 from monitor.store.keeping import Policy
 from monitor.store.locks import lock_processors
+from monitor.store.moments import Sight
 from monitor.store.names import Names, Registry
 from monitor.store.registers import Working
 from monitor.store.watches import Watches
 
 
 def apply_marks(engine: Engine, registry: Registry, policy: Policy, now: Instant) -> None:
-    """Recount every processor for which the settings mark another place, or change a threshold."""
+    """Recount every processor for which the settings mark another place, or change a threshold.
+
+    They are registered, and *registry* is read since then. Raises SettingsReplaced.
+    """
     names = registry.names
     changed: dict[str, list[tuple[int, Place]]] = {}
     for number, place in names.place_by_id.items():
@@ -30,9 +34,10 @@ def apply_marks(engine: Engine, registry: Registry, policy: Policy, now: Instant
     for processor, places in sorted(changed.items()):
         with engine.begin() as connection:
             lock_processors(connection, [names.processor_ids[processor]])
+            agreement.check(connection, policy.agreed)
             _mark(connection, policy, places, now)
             _recount(connection, names, policy, processor)
-    _match_thresholds(engine, names, policy)
+    _match_thresholds(engine, names, policy, now)
     if changed:
         registry.reload()
 
@@ -70,10 +75,18 @@ def _recount(connection: Connection, names: Names, policy: Policy, processor: st
     watches.save()
 
 
-def _match_thresholds(engine: Engine, names: Names, policy: Policy) -> None:
+def _match_thresholds(engine: Engine, names: Names, policy: Policy, now: Instant) -> None:
+    """Have a reach for each rule; one that asks for a duty only now is confirmed once more."""
     if not names.processor_ids:
         return
     with engine.begin() as connection:
         lock_processors(connection, names.processor_ids.values())
+        agreement.check(connection, policy.agreed)
         everyone = sorted(names.processor_ids)
-        Watches(connection, names, stock_rules(policy.rules), everyone).save()
+        watches = Watches(connection, names, stock_rules(policy.rules), everyone)
+        for processor, rule, _ in list(owed.unopened(connection, names, policy.rules)):
+            if processor is not None and rule in watches.reaches[processor]:
+                seen = Sight(now, moments.take(connection))
+                again = replace(watches.reaches[processor][rule], confirmed_at=None, paged_at=None)
+                watches.reaches[processor][rule] = again.anew(seen)
+        watches.save()

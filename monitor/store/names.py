@@ -14,9 +14,10 @@ from typing import TypeAlias, TypeVar
 from sqlalchemy import Connection, Engine, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from monitor.agreeing import Agreed
 from monitor.facts import Order, Place, Store
 from monitor.marks import Marks
-from monitor.store import bulk, schema
+from monitor.store import agreement, bulk, schema
 from monitor.store.engine import reading
 from monitor.store.locks import lock_processors, lock_stores
 
@@ -106,11 +107,14 @@ class Names:
 
 
 class Registry:
-    """Gives numbers to names, with the marks that the settings put on new places."""
+    """Gives numbers to names, with the marks that the settings put on new places.
 
-    def __init__(self, engine: Engine, marks: Marks) -> None:
+    With *ours*, only while these settings hold: ``learn`` raises SettingsReplaced.
+    """
+
+    def __init__(self, engine: Engine, marks: Marks, ours: Agreed | None = None) -> None:
         self._engine = engine
-        self._marks = marks
+        self._marks, self._ours = marks, ours
         with reading(engine) as connection:
             self.names = Names.load(connection)
         self._check_namespaces()
@@ -128,6 +132,8 @@ class Registry:
         while missing:
             try:
                 with self._engine.begin() as connection:
+                    if self._ours is not None:
+                        agreement.hold(connection, self._ours)
                     missing.write(connection, self.names, self._marks)
             except IntegrityError:
                 pass  # another worker came first: its numbers are read below

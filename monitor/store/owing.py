@@ -113,7 +113,10 @@ def add_duty(connection: Connection, names: Names, duty: Duty) -> Entry:
     """Write a new *duty* with its audit entry, which is returned, and tell nobody."""
     row = {"processor_id": names.processor_ids[duty.processor], **_row(duty)}
     connection.execute(insert(_duties).values(row))
-    return audit.append(connection, duty.opened_at, "duty.opened", duty.processor, describe(duty))
+    body = describe(duty)
+    if duty.closed_at is not None:  # over already, or with its last day
+        body |= {"closed_at": duty.closed_at, "because": duty.annulled}
+    return audit.append(connection, duty.opened_at, "duty.opened", duty.processor, body)
 
 
 def replace_duty(
@@ -138,9 +141,8 @@ def move_duty(
     notify(
         connection,
         Notice(
-            key=key_of(
-                Kind.DUTY_MOVED, after.processor, after.rule, after.key, str(after.trigger_at)
-            ),
+            # A person may have moved it back since it was here last: of the entry, not the day.
+            key=key_of(Kind.DUTY_MOVED, after.processor, after.rule, after.key, entry.hash),
             kind=Kind.DUTY_MOVED,
             severity=Severity.PAGE,
             processor=after.processor,

@@ -20,7 +20,7 @@ from monitor.store import audit, owing, positions, schema, trust
 from monitor.store.locks import lock_audit
 from monitor.trust import Doubt, Why, in_body
 
-_ONE_EVENT: Instant = 600 * 1_000_000
+ONE_EVENT: Instant = 600 * 1_000_000
 _SEAL = 16
 
 
@@ -131,7 +131,7 @@ def _tell(connection: Connection, found: Sequence[Ahead]) -> None:
 def _paged(connection: Connection, now: Instant) -> bool:
     notices = schema.notices.c
     at = notices.created_at  # one that lies far ahead is of a clock that was wrong, and no excuse
-    around = at.between(now - _ONE_EVENT + 1, now + _ONE_EVENT)
+    around = at.between(now - ONE_EVENT + 1, now + ONE_EVENT)
     query = select(notices.id).where(notices.kind == Kind.DATABASE_RESTORED.value, around)
     return connection.execute(query.limit(1)).first() is not None
 

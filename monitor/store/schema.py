@@ -16,13 +16,11 @@ from sqlalchemy import (
     Boolean,
     Column,
     Date,
-    Index,
     Integer,
     LargeBinary,
     SmallInteger,
     Text,
     UniqueConstraint,
-    text,
 )
 
 from monitor.store.schema_kit import Serial, metadata
@@ -30,6 +28,7 @@ from monitor.store.schema_kit import key as _key
 from monitor.store.schema_kit import keyed as _keyed
 from monitor.store.schema_kit import may as _may
 from monitor.store.schema_kit import must as _must
+from monitor.store.schema_kit import part as _part
 from monitor.store.schema_kit import table as _table
 
 __all__ = ["metadata"]
@@ -247,17 +246,14 @@ deliveries = _keyed(
     _key("channel", Text),
     _must("attempts", Integer),
     _must("not_before", BigInteger),
+    _may("claimed_at", BigInteger),  # by the clock that gave `not_before`
     _may("sent_at", BigInteger),
     _may("answer", Text),
     _may("error", Text),
     # What is due, without wading through what was sent in all the years before.
-    Index(
-        "ix_deliveries_unsent",
-        "channel",
-        "not_before",
-        sqlite_where=text("sent_at IS NULL"),
-        postgresql_where=text("sent_at IS NULL"),
-    ),
+    _part("ix_deliveries_unsent", "channel", "not_before", where="sent_at IS NULL"),
+    # What was told lately, likewise.
+    _part("ix_deliveries_sent", "channel", "sent_at", where="sent_at IS NOT NULL"),
 )
 channels = _keyed(
     "channels", _key("channel", Text), _must("known_since", BigInteger), _must("active", Boolean)
@@ -331,6 +327,7 @@ rejects = _keyed(
     _key("topic", Text),
     _key("partition", Integer),
     _key("offset", BigInteger),
+    _key("file", Text),  # hash of where it is; empty: read from Kafka
     _may("topic_id", Text),  # null: read from a file
     _must("source", Text),
     _must("reason", Text),

@@ -12,6 +12,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -51,3 +52,8 @@ def must(name: str, kind: _Kind) -> Column[Any]:
 def may(name: str, kind: _Kind) -> Column[Any]:
     """Return a column that may be empty."""
     return Column(name, kind, nullable=True)
+
+
+def part(name: str, *columns: str, where: str) -> Index:
+    """Return an index of the rows *where* that holds, in both databases."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Row, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from monitor.agreeing import Agreed
 from monitor.duties import Duty, owed
 from monitor.facts import Instant, Terminated
 from monitor.ledger import Stock
@@ -33,6 +34,10 @@ class Law(Protocol):
     @property
     def rules(self) -> Sequence[Rule]:
         """The rules."""
+
+    @property
+    def agreed(self) -> Agreed:
+        """What other processes must have the same."""
 
     @property
     def calendar(self) -> Calendar:

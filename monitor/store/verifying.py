@@ -1,4 +1,4 @@
-"""Behind ``facetally verify``: the registers against the book, and the chain link by link.
+"""Behind ``facetally verify``: registers against the book, the chain, and duties against the chain.
 
 Reads only, within one consistent view of the database, so it can run beside workers. Memory does
 not grow with the number of individuals.
@@ -6,6 +6,7 @@ not grow with the number of individuals.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -15,7 +16,8 @@ from monitor.facts import Removed
 from monitor.history import Threshold
 from monitor.ledger import Ledger, Stock
 from monitor.marks import Marks
-from monitor.store import audit, schema, stock, watches
+from monitor.rules import Rule
+from monitor.store import audit, owed, schema, stock, watches
 from monitor.store.digests import folded_digest, kept_digest, links_digest, owners_digest
 from monitor.store.misplaced import misplaced
 from monitor.store.names import Names
@@ -35,10 +37,13 @@ class Finding:
     detail: str
 
 
-def verify(connection: Connection, marks: Marks, *, sizes: Sizes = SIZES) -> list[Finding]:
+def verify(
+    connection: Connection, marks: Marks, rules: Sequence[Rule] = (), *, sizes: Sizes = SIZES
+) -> list[Finding]:
     """Return the outcome of every check; ``holds`` is False for what is wrong.
 
-    Reads the book twice, in parts, so memory does not grow with it.
+    Reads the book twice, in parts, so memory does not grow with it. By *rules* confirmed reaches
+    must have duties; without them that is not asked.
     """
     names = Names.load(connection)
     kept = kept_digest(connection, names)
@@ -53,6 +58,7 @@ def verify(connection: Connection, marks: Marks, *, sizes: Sizes = SIZES) -> lis
     seq, _ = audit.head(connection)
     detail = f"{seq} entries" if broken is None else f"first broken entry: {broken}"
     found.append(Finding(check="audit", holds=broken is None, detail=detail))
+    found += _owed(connection, names, rules)
     found.append(_positions(connection))
     return found
 
@@ -125,6 +131,20 @@ def _reaches(connection: Connection, names: Names, marks: Marks, sizes: Sizes) -
 def _numbers(one: Stock) -> str:
     rows = sorted((kind, name, n) for (kind, name), n in stock.flat(one).items() if n)
     return ", ".join(f"{name or ('operation', 'research')[kind]}={n}" for kind, name, n in rows)
+
+
+def _owed(connection: Connection, names: Names, rules: Sequence[Rule]) -> list[Finding]:
+    """Compare duties, notices and deliveries with the audit log."""
+    wrong = {
+        "duties": owed.owed_wrong(connection, names, rules),
+        "notices": owed.told_wrong(connection),
+    }
+    found = []
+    for check, some in wrong.items():
+        total = connection.scalar(select(func.count()).select_from(schema.metadata.tables[check]))
+        shown = owed.detail(some, f"{total} {check}")
+        found.append(Finding(check=check, holds=not some, detail=shown))
+    return found
 
 
 def _positions(connection: Connection) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from sqlalchemy import BindParameter, Connection, bindparam, select
+from sqlalchemy import BindParameter, Connection, and_, bindparam, or_, select
 
 from monitor.facts import Instant
 from monitor.folding import Looked, Movement, Watch
@@ -78,9 +78,13 @@ class Reach:
         if point is None:
             return self.not_reached()
         reach = replace(self, trigger_at=point.at, individuals=point.individuals)
-        # A later instant was not looked for when ends were looked up for the earlier one.
-        later = self.pending and point.at > (self.trigger_at or 0)
-        return reach.anew(seen) if later or self.first_seen_at is None else reach
+        if self.first_seen_at is None:
+            return reach.anew(seen)
+        # Another instant was not looked for when ends were looked up for this one. The page for
+        # what stays unconfirmed is not put off by an earlier one: late facts may go on coming.
+        if self.pending and point.at < (self.trigger_at or 0):
+            return replace(reach, first_seen_no=seen.moment)
+        return reach.anew(seen) if self.pending and point.at != self.trigger_at else reach
 
     def unopened(self, before: Reach, seen: Sight) -> Reach:
         """Return the reach of which no duty came; at another instant than *before* one may."""
@@ -254,10 +258,17 @@ def _reach_row(number: int, reach: Reach) -> tuple[object, ...]:
     )
 
 
-def recounts_due(connection: Connection, names: Names) -> list[str]:
-    """Return the processors whose trigger days must be looked back on."""
-    query = select(schema.watches.c.processor_id).where(schema.watches.c.recount_due)
-    return sorted(names.processor_by_id[number] for number in connection.scalars(query))
+def recounts_due(connection: Connection, names: Names, rules: Iterable[Rule] = ()) -> list[str]:
+    """Return the processors whose trigger days must be looked back on.
+
+    So must those with a reach that was looked for at another number than that of *rules*.
+    """
+    watches, reaches = schema.watches.c, schema.reaches.c
+    numbers = set(connection.scalars(select(watches.processor_id).where(watches.recount_due)))
+    others = [and_(reaches.rule == r.id, reaches.at_least != r.reached_at) for r in rules]
+    if others:
+        numbers.update(connection.scalars(select(reaches.processor_id).where(or_(*others))))
+    return sorted(names.processor_by_id[number] for number in numbers)
 
 
 def pending(connection: Connection, names: Names) -> list[str]:

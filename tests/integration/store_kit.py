@@ -25,6 +25,7 @@ from monitor.store.engine import is_sqlite, open_engine, reading
 from monitor.store.keeper import SqlKeeper
 from monitor.store.keeping import Policy
 from monitor.store.names import Names
+from monitor.store.owed import owed_wrong, told_wrong
 from monitor.store.reading import Status, status
 from monitor.store.verifying import verify
 from monitor.workdays import load_calendar
@@ -147,6 +148,13 @@ def notices(engine: Engine, kind: str) -> list[Any]:
     return [row for row in rows(engine, "notices") if row.kind == kind]
 
 
+def not_owed(engine: Engine, rules: Iterable[Rule]) -> list[str]:
+    """Return what ``verify`` says of duties and notices that the audit log does not tell of."""
+    with reading(engine) as connection:
+        names = Names.load(connection)
+        return [*owed_wrong(connection, names, rules), *told_wrong(connection)]
+
+
 def now_status(engine: Engine, rules: Iterable[Rule]) -> Status:
     with reading(engine) as connection:
         return status(connection, rules)
@@ -215,7 +223,7 @@ def differences_from_ledger(
 
 
 def _wrong(connection: Connection, chosen: Policy) -> list[str]:
-    findings = verify(connection, chosen.marks)
+    findings = verify(connection, chosen.marks, chosen.rules)
     return [f"verify {one.check}: {one.detail}" for one in findings if not one.holds]
 
 

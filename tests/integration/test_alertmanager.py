@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import pytest
 
 from alerts.channels.alertmanager import Alertmanager, AlertmanagerSettings
 from alerts.channels.log import Log
-from alerts.service import run_alerts
+from alerts.metrics import NoMetrics
+from alerts.outbox import Retry
+from alerts.service import Sender, run_alerts
 from monitor.facts import Instant
 from monitor.notices import Kind, Notice, OpenDuty, Severity, key_of
 from tests.outbox_fake import SqliteOutbox
@@ -184,6 +187,63 @@ def test_the_receiver_behind_it_is_paged_once_for_one_duty_and_told_of_its_end(
             manager.close()
 
     assert (pages(pager, "firing"), pages(pager, "resolved")) == (1, 1)
+
+
+WAITING_GROUP = CONFIGURATION.replace("group_wait: 0s", "group_wait: 3s")
+
+
+@pytest.mark.parametrize("alerts_start_again", [False, True])
+def test_a_page_that_alertmanager_confirmed_and_lost_in_a_crash_reaches_its_receiver(
+    desk: SqliteOutbox, processor: str, *, alerts_start_again: bool
+) -> None:
+    """It told nobody yet: its group waits, and its alerts live in memory only."""
+    require(services.available())
+    gap = replace(told(Kind.GAP, opened(desk, processor)), duty=None)
+    desk.ensure(["alertmanager"], gap.created_at)
+    desk.put(gap)
+    with receiving(Answer(200)) as pager:
+        manager = services.Alertmanager(WAITING_GROUP.format(url=pager.url))
+        settings = AlertmanagerSettings(url=manager.url, every_s=1, life_s=LIFE_S)
+        try:
+            manager.start()
+            sender = Sender(desk, Alertmanager(settings), Retry(), NoMetrics())
+            while sender.send(clock()):
+                pass
+            confirmed = desk.waiting()
+            [before] = [one for one in listed(manager, processor) if is_gap(one)]
+            manager.kill()
+            manager.start()
+            lost = listed(manager, processor), list(pager.requests)
+            if alerts_start_again:
+                sender = Sender(desk, Alertmanager(settings), Retry(), NoMetrics())
+            until = time.monotonic() + 20
+            while not pages_of(pager, gap) and time.monotonic() < until:
+                sender.send(clock())
+                sender.show(clock())
+                time.sleep(0.2)
+            [after] = [one for one in listed(manager, processor) if is_gap(one)]
+            paged_once = pages_of(pager, gap)
+            for _ in range(20):  # and as often as it is posted again, nobody is paged again
+                sender.show(clock())
+                time.sleep(0.2)
+        finally:
+            manager.close()
+
+    assert confirmed == []
+    assert lost == ([], [])
+    assert (paged_once, pages_of(pager, gap)) == (1, 1)
+    same = ("fingerprint", "labels", "startsAt", "endsAt")
+    assert [after[name] for name in same] == [before[name] for name in same]
+
+
+def is_gap(alert: dict[str, Any]) -> bool:
+    return bool(alert["labels"]["alertname"] == "FacetallyGap")
+
+
+def pages_of(receiver: Receiver, notice: Notice) -> int:
+    """How often the receiver behind Alertmanager was paged for *notice*."""
+    alerts = [alert for one in receiver.requests for alert in json.loads(one.body)["alerts"]]
+    return sum(alert["labels"].get("notice") == notice.key for alert in alerts)
 
 
 def test_an_alertmanager_that_comes_late_gets_the_notice_and_the_state(

@@ -403,6 +403,17 @@ def test_rejects_are_kept_after_the_settings_are_mended_and_stay_rejected_before
     assert "1/0" not in made.good("rejects", "list", "--limit", "1").out
 
 
+def test_two_files_of_one_name_do_not_lose_each_others_rejects(tmp_path: Path) -> None:
+    made = ready(tmp_path)
+    for folder in ("d1", "d2", "d1"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        made.good(
+            "apply", made.write(f"{folder}/bad.ndjson", ["x", *EVENTS]), "--source", "cloudevents"
+        )
+
+    assert made.json("status")["rejected"] == {"total": 2, "by_reason": {"bad_record": 2}}
+
+
 def test_rejects_of_files_are_listed_but_not_replayed(kafka: Kafka, tmp_path: Path) -> None:
     made = ready(tmp_path, bootstrap_servers=kafka.bootstrap)
     made.good("apply", made.write("bad.ndjson", ["x", *EVENTS]), "--source", "cloudevents")

@@ -17,13 +17,14 @@ import pytest
 from sqlalchemy import Engine
 
 from monitor.facts import StorageFact
+from monitor.marks import Marks, SystemMark
 from monitor.store import looking
 from monitor.store.apart import SweepFailed, limit_for, sweep_apart
 from monitor.store.engine import open_engine, reading
 from monitor.store.keeper import SqlKeeper
 from monitor.store.names import Names
 from monitor.store.sweeping import sweep
-from tests.builders import ACME, ANN, BOB, CY, enrolled, subject_removed
+from tests.builders import ACME, ANN, BOB, CY, GATE_VIP, enrolled, subject_removed
 from tests.conftest import REPOSITORY
 from tests.histories import PROFILES, history
 from tests.integration.feed import DAY, MARCH_2, POLICY, TWO, Feed
@@ -34,6 +35,7 @@ from tests.integration.store_kit import (
     differences,
     keeper,
     no_topics,
+    policy,
     postgres_engine,
     sqlite_engine,
 )
@@ -87,6 +89,18 @@ def test_a_sweep_apart_finds_what_one_in_process_finds(engine: Engine) -> None:
 
 def test_a_sweep_apart_reads_postgresql_too(postgresql: Engine) -> None:
     check(postgresql)
+
+
+def test_a_sweep_apart_counts_a_gallery_in_operation_within_a_research_system(
+    engine: Engine,
+) -> None:
+    whole = SystemMark(processor=ACME, system="gate", research=True, reason="r", by="b")
+    marks = Marks([whole, SystemMark(processor=ACME, system="gate", gallery="vip")])
+    facts = [enrolled(ANN, MARCH_2), enrolled(BOB, MARCH_2 + 1, place=GATE_VIP)]
+    keeper(engine, policy(2, marks=marks)).keep([batch(facts)])
+    stock = sweep_apart(engine, marks, ACME, [(1, None)]).stock
+
+    assert (stock.individuals, stock.research) == (1, 1)
 
 
 def test_a_worker_looks_back_in_another_process_and_finds_the_reach(
@@ -162,7 +176,7 @@ def test_a_module_of_the_folder_we_are_in_is_not_taken_for_ours(
     assert swept.peak == 1
 
 
-@pytest.mark.parametrize(("longest", "silence"), [(PATIENCE, 5.0), (5.0, PATIENCE)])
+@pytest.mark.parametrize(("longest", "silence"), [(PATIENCE, 5.0), (15.0, PATIENCE)])
 def test_a_process_that_hangs_is_ended_and_no_answer(longest: float, silence: float) -> None:
     """One that is frozen says nothing; one whose database never answers says that it lives."""
     hung: list[int] = []

@@ -280,6 +280,47 @@ def test_a_database_that_holds_less_than_it_did_is_looked_at_anew_before_it_is_p
     assert reasons(engine) == {"acme": ["database_restored"]}
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_the_former_owner_keeps_while_the_new_one_looks_up_is_no_gap(
+    engine: Engine, *, lost: bool
+) -> None:
+    """It wakes between the look at the log's end and that at the position, and goes on reading."""
+    zombie, monitor = keeper(engine, POLICY), keeper(engine, POLICY)
+    zombie.keep([batch([enrolled(ANN, 1)], move=(0, None, 100))])
+    broker, threads = Broker(Span("id", 0, 100), Committed(100)), Here()
+
+    def wake() -> None:
+        threads.before = lambda: None
+        broker.span = Span("id", 0, 120 if lost else 150)
+        zombie.keep([batch([enrolled(BOB, 2)], move=(0, 100, 150))])
+
+    threads.before = wake
+    reader = reader_of(monitor, broker, threads)
+    asyncio.run(placed(reader))
+
+    assert reasons(engine) == {"acme": ["gap.beyond_end"] if lost else []}
+    assert reader.parts[HERE].at == (0 if lost else 150)
+
+
+def test_a_topic_made_anew_whose_gap_was_kept_during_the_look_up_is_no_gap_again(
+    engine: Engine,
+) -> None:
+    zombie, monitor = keeper(engine, POLICY), keeper(engine, POLICY)
+    zombie.keep([batch([enrolled(ANN, 1)], move=(0, None, 100))])
+    broker, threads = Broker(Span("id", 0, 100), Committed(0)), Here()
+
+    def wake() -> None:
+        threads.before = lambda: None
+        broker.span = Span("id2", 0, 3)
+        zombie.placed(gaps=[Gap(TOPIC, 0, "id2", GapReason.RECREATED, 100, 0, NOW)])
+
+    threads.before = wake
+    asyncio.run(placed(reader_of(monitor, broker, threads)))
+
+    assert len(notices(engine, "gap")) == 1
+    assert [row.topic_id for row in rows(engine, "positions")] == ["id2"]
+
+
 def test_a_gap_that_somebody_else_has_kept_meanwhile_is_not_kept_again(engine: Engine) -> None:
     monitor = keeper(engine, POLICY)
     monitor.keep([batch([enrolled(ANN, 1)], move=(0, None, 7))])

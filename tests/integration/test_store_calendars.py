@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -20,7 +20,9 @@ from monitor.chain import first_broken
 from monitor.duties import Duty
 from monitor.facts import Instant, Place
 from monitor.rules import SHIPPED as RULES
+from monitor.rules import with_overrides
 from monitor.store import audit, calendars
+from monitor.store.agreement import SettingsDiffer, SettingsReplaced
 from monitor.store.calendars_loading import Decision, Loaded, load
 from monitor.store.engine import reading
 from monitor.store.keeper import SqlKeeper
@@ -30,8 +32,10 @@ from tests.integration.store_kit import (
     CALENDAR,
     SECOND,
     batch,
+    dump,
     duties,
     keeper,
+    not_owed,
     notices,
     policy,
     rows,
@@ -72,11 +76,19 @@ WITH_A_LONG_NEW_YEAR = {"New": ("2027-01-01", "2027-01-05", "")}
 WORKED_NEW_YEAR = {"New": ("2027-01-01", "2027-01-01", "work = [2027-01-02]")}
 
 
+@pytest.fixture
+def _owed(engine: Engine) -> Iterator[None]:
+    """After all of it the audit log says of each duty and notice why it is there."""
+    yield
+
+    assert not_owed(engine, policy(2).rules) == []
+
+
 def loaded(
     engine: Engine, chosen: Sheet, now: Instant = TODAY, files: Sequence[Sheet] = FILES
 ) -> Loaded:
     decided = Decision(sheet=chosen, by="office", because="published")
-    return load(engine, files, decided, policy(2).rules, now)
+    return load(engine, files, decided, policy(2), now)
 
 
 def opened(engine: Engine, now: Instant = TODAY, processor: str = "acme") -> SqlKeeper:
@@ -113,6 +125,7 @@ def test_a_clock_opened_before_its_year_is_published_has_two_ends(engine: Engine
     assert deadline.calendar_version == "2025-1+2026-1"
 
 
+@pytest.mark.usefixtures("_owed")
 def test_loading_the_year_settles_the_day_with_both_in_the_audit_log_and_a_notice(
     engine: Engine,
 ) -> None:
@@ -189,6 +202,7 @@ def test_a_year_without_the_year_before_is_refused(engine: Engine) -> None:
     assert rows(engine, "calendars") == rows(engine, "audit") == []
 
 
+@pytest.mark.usefixtures("_owed")
 @pytest.mark.parametrize(
     ("corrected", "due", "severity"),
     [
@@ -248,6 +262,7 @@ def test_a_running_worker_counts_by_what_was_loaded_from_its_next_look_on(
     assert notices(engine, "due_settled") == []
 
 
+@pytest.mark.usefixtures("_owed")
 def test_a_duty_opened_by_a_worker_that_did_not_know_yet_is_counted_again_by_its_next_look(
     engine: Engine,
 ) -> None:
@@ -304,6 +319,30 @@ def test_a_worker_with_older_files_counts_nothing_back(engine: Engine) -> None:
     assert len(entries(engine, "duty.due_moved")) == 1
 
 
+def test_no_year_is_loaded_by_other_rules_than_those_of_the_workers(engine: Engine) -> None:
+    opened(engine)
+    before = dump(engine)
+    decided = Decision(sheet=sheet(), by="office", because="published")
+    with pytest.raises(SettingsDiffer, match=r"rule frt\.file"):
+        load(engine, FILES, decided, policy(3), TODAY)
+
+    assert dump(engine) == before
+
+
+def test_a_worker_whose_settings_do_not_hold_counts_nothing_again(engine: Engine) -> None:
+    ours = opened(engine)
+    stricter = with_overrides(policy(2).rules, [{"id": "frt.file", "count_trigger_day": True}])
+    keeper(engine, replace(policy(2), rules=stricter))
+    with engine.begin() as connection:
+        calendars.insert(connection, sheet(), TODAY)
+    before = dump(engine)
+    with pytest.raises(SettingsReplaced):
+        ours.tick(TODAY + SECOND)
+
+    assert dump(engine) == before
+
+
+@pytest.mark.usefixtures("_owed")
 def test_two_who_load_at_once_do_it_once(engine: Engine) -> None:
     for processor in ("acme", "beta", "gamma"):
         opened(engine, processor=processor)

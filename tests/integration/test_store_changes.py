@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from monitor.changes import ChangeKind
 from monitor.facts import Fact, Instant
 from monitor.filings import StepKind
 from monitor.store import changes
+from monitor.store.agreement import SettingsDiffer
 from monitor.store.changes import ChangeSaid, NotDecided, Verdict
 from monitor.store.engine import reading
 from monitor.store.files import File, Run
@@ -19,10 +21,18 @@ from monitor.store.keeper import SqlKeeper
 from monitor.store.names import Names
 from tests.builders import ACME, ANN, BOB, CY, GATE_VIP, LAB, enrolled, subject_removed
 from tests.integration.feed import DAY, MARCH_2, POLICY, TWO, confirmed
-from tests.integration.store_kit import batch, duties, keeper, notices, now_status, rows
+from tests.integration.store_kit import batch, duties, keeper, not_owed, notices, now_status, rows
 from tests.integration.test_store_filings import CANCEL, FILE, say, terminated
 
 APRIL_1 = MARCH_2 + 30 * DAY
+
+
+@pytest.fixture(autouse=True)
+def _owed(engine: Engine) -> Iterator[None]:
+    """Whatever a test does, the audit log says of each duty and notice why it is there."""
+    yield
+
+    assert not_owed(engine, POLICY.rules) == []
 
 
 def tell(keeping: SqlKeeper, *facts: Fact, at: Instant = APRIL_1) -> None:
@@ -197,6 +207,8 @@ def test_a_decision_is_not_turned_round_and_needs_a_change(engine: Engine) -> No
         changes.decide(engine, replace(no, confirmed=True), POLICY, APRIL_1 + 3 * DAY)
     with pytest.raises(NotDecided, match="there is no change 99"):
         changes.decide(engine, replace(no, number=99), POLICY, APRIL_1 + 3 * DAY)
+    with pytest.raises(SettingsDiffer, match="setting far_percent"):
+        changes.decide(engine, no, replace(POLICY, far=0.5), APRIL_1 + 3 * DAY)
 
     assert FILE in {duty.rule for duty in duties(engine)}
     assert [duty for duty in duties(engine) if duty.rule == "frt.change"] == []

@@ -106,11 +106,12 @@ def test_an_end_that_was_asked_for_while_a_reach_was_being_kept_confirms_nothing
     engine: Engine,
 ) -> None:
     """Its transaction is open: what led to it was read, what takes it away may be written now."""
+    asking = keeper(engine, POLICY)
     with engine.begin() as connection:
         number = moments.take(connection)
-        asked = keeper(engine, POLICY).moment()
+        asked = asking.moment()
 
-    assert asked < number == keeper(engine, POLICY).moment()
+    assert asked < number == asking.moment()
 
 
 def test_two_who_see_something_at_once_see_it_in_the_order_of_their_commits(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from monitor.duties import Status
 from monitor.rules import SHIPPED, with_overrides
+from monitor.store.agreement import SettingsDiffer
 from monitor.store.engine import reading
 from monitor.store.external import NotTold, NumberSaid, Taken, every_number, tell_number
 from monitor.store.external_events import EventSaid, tell_event
@@ -24,9 +25,11 @@ from tests.integration.feed import DAY, on
 from tests.integration.store_kit import (
     NOW,
     batch,
+    dump,
     duties,
     keeper,
     no_topics,
+    not_owed,
     notices,
     policy,
     rows,
@@ -48,6 +51,14 @@ HOUR = 3_600_000_000
 def _known(engine: Engine) -> None:
     """One person is stored: the processor is known."""
     keeper(engine, POLICY, no_topics).keep([batch([enrolled(ANN, on("2026-01-05"))])])
+
+
+@pytest.fixture(autouse=True)
+def _owed(engine: Engine) -> Iterator[None]:
+    """Whatever a test does, the audit log says of each duty and notice why it is there."""
+    yield
+
+    assert not_owed(engine, POLICY.rules) == []
 
 
 def number(engine: Engine, count: int, day: str, now: int = NOW, chosen: Policy = POLICY) -> Taken:
@@ -172,12 +183,32 @@ def test_a_stock_that_reached_earlier_keeps_its_day_when_a_later_number_is_told(
 
 
 def test_a_number_told_before_its_rule_is_on_counts_when_it_is(engine: Engine) -> None:
+    keeper(engine, policy(), no_topics)
     number(engine, 5, "2026-03-02", chosen=policy())
     before = duties(engine)
     keeper(engine, POLICY, no_topics).tick(NOW)
 
     assert before == []
     assert [rule for rule, *_ in held(engine)] == ["pio.report"]
+
+
+def test_what_a_person_tells_is_not_judged_by_other_rules_than_those_of_the_workers(
+    engine: Engine,
+) -> None:
+    before = dump(engine)
+    with pytest.raises(SettingsDiffer, match=r"rule audit.periodic, .*use the settings file of"):
+        number(engine, 5, "2026-03-02", chosen=policy())
+    with pytest.raises(SettingsDiffer):
+        tell_event(
+            engine,
+            EventSaid(
+                processor=ACME, kind="incident.graded", at=on("2026-03-02"), by="b", reason="r"
+            ),
+            policy(),
+            NOW,
+        )
+
+    assert dump(engine) == before
 
 
 # Events

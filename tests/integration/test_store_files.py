@@ -183,3 +183,18 @@ def test_a_run_of_many_files_is_one_reason(engine: Engine) -> None:
         (why,) = files.whys(connection)
 
     assert why.topic == "100.ndjson and 299 more"
+
+
+def test_a_run_that_lived_on_after_its_page_and_died_is_paged_again(engine: Engine) -> None:
+    """A machine was asleep, or the database away, for twenty minutes."""
+    applying = keeper(engine, POLICY)
+    applying.begin_files(run_of("a"))
+    applying.keep([batch(TWO[:1], topic="file")])
+    told = []
+    for minutes in (16, 20, 34, 36, 60):
+        if minutes == 20:
+            applying.keep([batch(TWO[1:], topic="file", read_at=NOW + 20 * MINUTE)])
+        files.tell(engine, NOW + minutes * MINUTE, 15 * MINUTE)
+        told.append(len(notices(engine, "file_unfinished")))
+
+    assert told == [1, 1, 1, 2, 2]

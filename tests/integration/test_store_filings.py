@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from random import Random
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -12,6 +13,7 @@ from sqlalchemy import Engine
 from monitor.duties import Duty, Status
 from monitor.facts import Fact, Filed, Instant, StorageFact, Terminated, Version
 from monitor.filings import StepKind, Verdict
+from monitor.store.agreement import SettingsDiffer
 from monitor.store.engine import reading
 from monitor.store.filings_said import (
     Decided,
@@ -24,22 +26,33 @@ from monitor.store.filings_said import (
 )
 from monitor.store.names import Names
 from monitor.store.outbox import SqlOutbox
-from tests.builders import ACME, ANN, BOB, enrolled, subject_removed
+from tests.builders import ACME, ANN, BOB, CY, enrolled, subject_removed
 from tests.integration.feed import DAY, MARCH_2, POLICY, TWO, Feed, confirmed, on
 from tests.integration.store_kit import (
     NOW,
     batch,
+    dump,
     duties,
     empty,
     keeper,
+    not_owed,
     notices,
     now_status,
+    policy,
     rows,
 )
 
 FILE, CANCEL = "frt.file", "frt.cancel"
 K = StepKind
 LATER = NOW + 400 * DAY
+
+
+@pytest.fixture(autouse=True)
+def _owed(engine: Engine) -> Iterator[None]:
+    """Whatever a test does, the audit log says of each duty and notice why it is there."""
+    yield
+
+    assert not_owed(engine, POLICY.rules) == []
 
 
 def say(
@@ -99,6 +112,10 @@ def standing(engine: Engine, now: Instant = LATER) -> list[tuple[str, str, str]]
 
 def running(engine: Engine, rule: str) -> list[Duty]:
     return [duty for duty in duties(engine) if duty.rule == rule]
+
+
+def rows_of_steps(engine: Engine) -> list[Any]:
+    return rows(engine, "steps")
 
 
 def kinds(engine: Engine) -> list[str]:
@@ -183,6 +200,34 @@ def test_a_step_that_is_not_legal_is_refused_and_nothing_is_written(engine: Engi
     assert rows(engine, "steps") == []
 
 
+def test_a_command_with_other_settings_than_the_workers_is_refused(engine: Engine) -> None:
+    confirmed(engine, TWO)
+    before = dump(engine)
+    others = policy(3)
+    step = StepSaid(
+        processor=ACME, kind=K.SUBMITTED, rule=FILE, duty=None, at=NOW, by="b", reference=None
+    )
+    with pytest.raises(SettingsDiffer, match=r"rule frt\.file"):
+        record(engine, step, others, LATER)
+
+    assert dump(engine) == before
+
+
+def test_a_duty_that_ends_as_before_after_it_was_open_again_is_told_again(engine: Engine) -> None:
+    confirmed(engine, TWO)
+    monitor = keeper(engine, POLICY)
+    for n, (kind, day) in enumerate(
+        [("submitted", "2026-03-05"), ("completed", "2026-03-25"), ("failed", "2026-03-10")]
+    ):
+        monitor.keep([batch([filed(kind, on(day))], read_at=LATER + n)])
+    (wrong,) = [one.step for one in rows_of_steps(engine) if one.kind == "failed"]
+    assert [one.rule for one in notices(engine, "duty_reopened")] == [FILE]
+    judge(engine, K.CORRECTED, withdraws=wrong, now=LATER + 5)
+
+    assert standing(engine, LATER + 6) == [(FILE, "1", "completed")]
+    assert [one.rule for one in notices(engine, "duty_closed")] == [FILE, FILE]
+
+
 def test_the_same_command_again_changes_nothing(engine: Engine) -> None:
     confirmed(engine, TWO)
     first = say(engine, K.SUBMITTED, "2026-03-05", reference="R1")
@@ -257,6 +302,25 @@ def test_a_correction_moves_the_trigger_day_and_a_look_back_does_not_take_it_bac
     feed.tick(NOW + 8)
 
     assert [duty.trigger_day for duty in duties(engine)] == [date(2026, 3, 1)]
+
+
+def test_a_day_that_a_person_corrected_and_that_moves_again_is_told_again(engine: Engine) -> None:
+    """Bob was there, was not, and was after all: the duty moves twice to the same instant."""
+    feed = confirmed(engine, [TWO[0], enrolled(CY, MARCH_2 + 2 * DAY)])
+    days = []
+    for sequence in (0, 2):
+        feed.read(0, [enrolled(BOB, MARCH_2 + 1, sequence)], NOW + 3)
+        feed.at_end(0, NOW + 4)
+        feed.tick(NOW + 5)
+        days += [duty.trigger_day for duty in duties(engine)]
+        if sequence == 0:
+            feed.read(0, [subject_removed(BOB, MARCH_2 + 1, 1)], NOW + 6)
+            feed.tick(NOW + 7)
+            judge(engine, K.CORRECTED, trigger_day=date(2026, 3, 4))
+            days += [duty.trigger_day for duty in duties(engine)]
+
+    assert days == [date(2026, 3, 2), date(2026, 3, 4), date(2026, 3, 2)]
+    assert len({row.key for row in notices(engine, "duty_moved")}) == 2
 
 
 def test_a_step_that_was_told_wrongly_is_taken_back(engine: Engine) -> None:

@@ -32,7 +32,8 @@ from monitor.intake import (
 )
 from monitor.limits import RejectLimit
 from monitor.marks import Marks, SystemMark
-from monitor.store.engine import AlreadyRunning, WorkerLock
+from monitor.store import listing
+from monitor.store.engine import AlreadyRunning, WorkerLock, reading
 from monitor.store.keeper import SqlKeeper
 from monitor.store.names import NamespaceChanged, Registry, Scope
 from tests.builders import (
@@ -198,7 +199,7 @@ def interrupt(engine: Engine, at: int) -> Callable[[], None]:
     return lambda: event.remove(engine, "before_cursor_execute", count)
 
 
-NAMES = ("processors", "places", "stores", "tenants")
+NAMES = ("processors", "places", "stores", "tenants", "meta")  # known before a batch is kept
 
 
 def test_whichever_statement_fails_nothing_is_half_kept(sqlite: Engine) -> None:
@@ -569,6 +570,24 @@ def test_two_workers_learn_the_same_scopes_at_once(postgres_url: str) -> None:
 
     assert registries[0].names.scope_ids == registries[1].names.scope_ids
     assert len(registries[0].names.scope_ids) == 80
+
+
+def test_a_reject_of_kafka_that_a_recording_brings_again_is_still_to_be_replayed(
+    engine: Engine,
+) -> None:
+    """Each is one of its own; the replay takes only that of Kafka off the list."""
+    where = Coordinates(TOPIC, 0, 0)
+    found = [Reject(where, Reason.BAD_TEXT)]
+    monitor = keeper(engine)
+    monitor.keep([batch([], topic=TOPIC, rejects=found, file="0a1b", records=1)])
+    monitor.keep([batch([], move=(0, None, 1), rejects=found, records=1)])
+    monitor.keep([batch([], topic=TOPIC, rejects=found, file="0a1b", records=1)])
+    with reading(engine) as connection:
+        of_kafka = [(one.where, one.topic_id) for one in listing.rejects(connection, of_kafka=True)]
+    monitor.keep_replayed([], [where])
+
+    assert of_kafka == [(where, "id")]
+    assert [row.file for row in rows(engine, "rejects")] == ["0a1b"]
 
 
 HOLD = """

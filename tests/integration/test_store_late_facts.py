@@ -172,8 +172,8 @@ def terminated(at: Instant) -> Terminated:
     return Terminated(ACME, Version(at, 0, 0), at)
 
 
-def changed(at: Instant, sequence: int = 0) -> Changed:
-    return Changed(ACME, ("purpose",), Version(at, sequence, 0), at)
+def changed(at: Instant, sequence: int = 0, what: str = "purpose") -> Changed:
+    return Changed(ACME, (what,), Version(at, sequence, 0), at)
 
 
 def test_a_termination_opens_one_duty_however_often_it_is_told(engine: Engine) -> None:
@@ -202,6 +202,22 @@ def test_each_change_has_its_own_duty_and_the_same_change_one(engine: Engine) ->
     feed.read(1, [changed(MARCH_2 + DAY), changed(MARCH_2)], NOW + 1)
 
     assert sorted(days(engine)) == [("frt.change", date(2026, 3, n)) for n in (2, 2, 3)]
+
+
+@pytest.mark.parametrize("first", ["purpose", "storage_place"])
+def test_two_changes_of_one_instant_have_a_duty_each_whichever_comes_first(
+    engine: Engine, first: str
+) -> None:
+    """Two offices report; a bulk load dates all of them midnight."""
+    both = {"purpose", "storage_place"}
+    (second,) = both - {first}
+    feed = Feed(engine)
+    feed.read(0, [changed(MARCH_2, what=first)])
+    feed.read(1, [changed(MARCH_2, what=second), changed(MARCH_2, what=first)], NOW + 1)
+    found = duties(engine)
+
+    assert [one.proof["changed"] for one in found] == [[first], [second]]
+    assert len(notices(engine, "duty_opened")) == 2
 
 
 def test_what_ended_or_changed_before_the_rules_held_opens_nothing(engine: Engine) -> None:

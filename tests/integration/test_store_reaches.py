@@ -18,7 +18,7 @@ from monitor.intake import EndSeen, Gap, GapReason, TopicSeen
 from monitor.store.looking import Looking
 from monitor.store.names import Registry
 from tests.builders import ACME, ANN, BOB, CY, enrolled, subject_removed
-from tests.integration.feed import MARCH_2, POLICY, TWO, Feed, days, standing
+from tests.integration.feed import DAY, MARCH_2, POLICY, TWO, Feed, days, standing
 from tests.integration.store_kit import (
     MINUTE,
     NOW,
@@ -204,3 +204,51 @@ def test_a_pending_reach_that_moves_to_a_later_instant_needs_ends_looked_up_sinc
     feed.tick(NOW + 9)
 
     assert standing(engine) == "yes"
+
+
+def moved_earlier(engine: Engine) -> Feed:
+    """Return a feed whose pending reach moved earlier while partition 1 was not read to its end.
+
+    That it once was at its end had been seen before anybody looked for the earlier instant.
+    """
+    feed = Feed(engine, partitions=3)
+    feed.read(0, [enrolled(ANN, MARCH_2), enrolled(BOB, MARCH_2 + 20 * DAY)])
+    feed.at_end(0, NOW + 1)
+    feed.at_end(1, NOW + 1)
+    feed.tick(NOW + 2)
+    feed.read(2, [enrolled(CY, MARCH_2 + 12 * DAY)], NOW + 3)
+    feed.tick(NOW + 4)
+    feed.at_end(0, NOW + 5)
+    feed.at_end(2, NOW + 5)
+    feed.tick(NOW + 6)
+    return feed
+
+
+def test_a_pending_reach_that_moves_to_an_earlier_instant_needs_ends_looked_up_since(
+    engine: Engine,
+) -> None:
+    feed = moved_earlier(engine)
+    moved = (standing(engine), days(engine))
+    feed.read(1, [subject_removed(ANN, MARCH_2 + 11 * DAY)], NOW + 7)
+    for partition in range(3):
+        feed.at_end(partition, NOW + 8)
+    feed.tick(NOW + 9)
+    for partition in range(3):
+        feed.at_end(partition, NOW + 10)
+    feed.tick(NOW + 11)
+
+    assert moved == ("pending", [])
+    assert days(engine) == [("frt.file", date(2026, 3, 22))]
+    assert notices(engine, "restatement_waits") == []
+
+
+def test_a_pending_reach_that_moves_earlier_is_paged_fifteen_minutes_after_it_was_first_seen(
+    engine: Engine,
+) -> None:
+    feed = moved_earlier(engine)
+    paged = []
+    for at in (NOW + 15 * MINUTE - 1, NOW + 15 * MINUTE):
+        feed.tick(at)
+        paged.append(len(notices(engine, "reach_unconfirmed")))
+
+    assert paged == [0, 1]

@@ -35,6 +35,8 @@ from monitor.facts import (
 )
 from monitor.intake import Batch, PositionMoved
 from monitor.marks import Marks, SystemMark
+from monitor.store import schema
+from monitor.store.agreement import SettingsReplaced
 from monitor.store.keeper import SqlKeeper
 from monitor.store.keeping import MarksChanged, Policy
 from tests.builders import hashed
@@ -183,5 +185,25 @@ def test_a_worker_with_older_research_marks_keeps_nothing_more(engines: list[Eng
     keeper(engine, policy(marks=Marks([mark])))
     later = fact._replace(subject=b"x" * 16, version=Version(START + 1, 0, 0))
 
-    with pytest.raises(MarksChanged):
+    with pytest.raises(SettingsReplaced):
         older.keep([batch([later])])
+
+
+def test_a_worker_keeps_nothing_in_a_database_that_was_counted_with_other_marks(
+    engines: list[Engine],
+) -> None:
+    """An older copy was put back, of before the settings were registered."""
+    engine, *_ = engines
+    gate = Place("acme", "gate", "")
+    fact = Enrolled(
+        Store("gate"), b"", gate, bytes(16), Version(START, 0, 0), at=START, read_at=START
+    )
+    worker = keeper(engine, policy())
+    worker.keep([batch([fact])])
+    with engine.begin() as connection:
+        connection.execute(schema.meta.delete())
+        connection.execute(schema.places.update().values(research=True))
+    later = fact._replace(subject=b"x" * 16, version=Version(START + 1, 0, 0))
+
+    with pytest.raises(MarksChanged):
+        worker.keep([batch([later])])

@@ -68,7 +68,8 @@ def recorded() -> dict[str, str]:
 @cache
 def metrics_in(expression: str) -> frozenset[str]:
     """Return the names of the metrics of an expression, with what recorded ones are made of."""
-    known, found = recorded(), set()
+    known = recorded()
+    found: set[str] = set()
     for name in named_in(expression):
         found |= metrics_in(known[name]) if name in known else {_SUFFIX.sub("", name)}
     return frozenset(found)

@@ -63,6 +63,11 @@ class Alertmanager:
         if self._process is not None:
             self._process.stop()
 
+    def kill(self) -> None:
+        """Kill it; ``start`` starts it again, without what it had in its memory only."""
+        if self._process is not None:
+            self._process.kill()
+
     def close(self) -> None:
         """Stop for good and remove the data."""
         self.stop()

@@ -12,7 +12,7 @@ from alerts.channel import Channel, NotDelivered
 from alerts.outbox import Retry, send_next
 from alerts.service import Sender, run_alerts
 from monitor.facts import Instant
-from monitor.notices import Claim, Notice, OpenDuty
+from monitor.notices import Claim, Notice, OpenDuty, Told
 from tests.channel_fakes import Counted, Scripted, Showing
 from tests.outbox_contract import LEASE, NOW, SECOND, Desk, duty, notice
 from tests.outbox_fake import SqliteOutbox
@@ -96,6 +96,40 @@ def test_after_a_failure_the_state_is_shown_again_sooner(desk: SqliteOutbox) -> 
     ]
 
 
+def test_what_was_told_is_told_again_until_its_life_is_over_also_by_who_has_just_started(
+    desk: SqliteOutbox, tmp_path: Path
+) -> None:
+    """The receiver may have lost what it had confirmed."""
+    desk.put(notice("a"))
+    send_next(desk, Scripted(), NOW, STEADY)
+    channel = Showing()
+    turns = Turns(desk, channel)
+    turns.show(NOW)
+    turns.show(NOW + 60 * SECOND)
+    again = Turns(SqliteOutbox(tmp_path / "outbox.db"), channel)
+    again.show(NOW + 3599 * SECOND)
+    again.show(NOW + 3660 * SECOND)
+
+    told = [Told(notice("a"), NOW)]
+    assert channel.told == [
+        (NOW, told),
+        (NOW + 60 * SECOND, told),
+        (NOW + 3599 * SECOND, told),
+        (NOW + 3660 * SECOND, []),
+    ]
+
+
+def test_what_a_clock_that_was_far_ahead_has_marked_is_not_told_for_as_long(
+    desk: SqliteOutbox,
+) -> None:
+    desk.put(notice("a"))
+    send_next(desk, Scripted(), NOW + 365 * 86_400 * SECOND, STEADY)
+    channel = Showing()
+    Turns(desk, channel).show(NOW)
+
+    assert channel.told == [(NOW, [])]
+
+
 def test_a_channel_that_shows_no_state_is_asked_for_none(desk: SqliteOutbox) -> None:
     assert sender(desk, Scripted()).show(NOW) is False
 
@@ -110,10 +144,12 @@ def wait_for(reached: Callable[[], bool]) -> None:
 class Running:
     """``run_alerts`` in a thread, over a clock that stands still unless it is moved."""
 
-    def __init__(self, desk: Desk, channels: Sequence[Channel], counted: Counted) -> None:
+    def __init__(
+        self, desk: Desk, channels: Sequence[Channel], counted: Counted, interval: float = 0.01
+    ) -> None:
         self.now = NOW
         self._stop = threading.Event()
-        arguments = (desk, channels, lambda: self.now, self._stop, 0.01)
+        arguments = (desk, channels, lambda: self.now, self._stop, interval)
         self._thread = threading.Thread(
             target=run_alerts, args=arguments, kwargs={"metrics": counted, "retry": STEADY}
         )
@@ -227,6 +263,24 @@ def test_notices_go_even_where_the_state_cannot_be_read(tmp_path: Path) -> None:
         wait_for(lambda: len(channel.delivered) == 3)
 
     assert channel.shown == []
+
+
+def test_two_senders_whose_clocks_differ_do_not_flood_a_receiver_that_refuses(
+    desk: SqliteOutbox, tmp_path: Path
+) -> None:
+    """Each takes the pause that the other has set for the mark of a wrong clock."""
+    for index in range(20):
+        desk.put(notice(str(index)))
+    refusing = Scripted(lambda _notice, _times: NotDelivered("500"))
+    began = time.monotonic()
+    with Running(desk, [refusing], Counted(), 1.0) as ahead:
+        ahead.now = NOW + 86_400 * SECOND
+        with Running(SqliteOutbox(tmp_path / "outbox.db"), [refusing], Counted(), 1.0):
+            wait_for(lambda: len(refusing.tried) >= 20)
+            time.sleep(1)
+    lasted = time.monotonic() - began
+
+    assert len(refusing.tried) <= 2 * (lasted / 0.1 + 2)
 
 
 def test_two_channels_of_one_name_are_refused(desk: SqliteOutbox) -> None:

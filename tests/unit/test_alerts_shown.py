@@ -14,7 +14,7 @@ from alerts.channels.alertmanager import Alertmanager, AlertmanagerSettings
 from alerts.channels.http import rfc3339
 from alerts.channels.log import Log, line
 from alerts.channels.webhook import payload
-from monitor.notices import ClosedDuty, Kind, Notice, Severity
+from monitor.notices import ClosedDuty, Kind, Notice, Severity, Told
 from tests.outbox_contract import NOW, SECOND, duty, notice
 from tests.receiver import Answer, Request, receiving
 
@@ -45,7 +45,7 @@ def test_the_notice_of_a_duty_and_its_state_are_one_alert() -> None:
     )
     with receiving(Answer(200)) as first, receiving(Answer(200)) as second:
         manager(f"{first.url}/am").send(told, NOW + SECOND)
-        manager(f"{second.url}/am/").show([duty("one")], [], NOW + SECOND)
+        manager(f"{second.url}/am/").show([duty("one")], [], [], NOW + SECOND)
     [notified], [shown] = posted_to(first.requests), posted_to(second.requests)
 
     assert notified["labels"] == shown["labels"]
@@ -65,7 +65,7 @@ def test_a_closed_duty_ends_when_it_was_closed_and_an_open_one_is_never_shown_as
     ended = ClosedDuty("acme", "frt.file", "two", NOW, NOW + SECOND)
     stale = ClosedDuty("acme", "frt.file", "one", NOW, NOW + SECOND)
     with receiving(Answer(200)) as receiver:
-        manager(f"{receiver.url}/am").show([duty("one")], [ended, stale], NOW + 5 * SECOND)
+        manager(f"{receiver.url}/am").show([duty("one")], [ended, stale], [], NOW + 5 * SECOND)
     ends = {
         alert["labels"]["duty"]: alert["endsAt"]  # type: ignore[index]  # labels are an object
         for alert in posted_to(receiver.requests)
@@ -78,7 +78,7 @@ def test_no_alert_ends_before_it_starts_even_when_clocks_differ() -> None:
     ahead = NOW + 3600 * SECOND
     ended = ClosedDuty("acme", "frt.file", "two", ahead, ahead)
     with receiving(Answer(200)) as receiver:
-        manager(f"{receiver.url}/am").show([duty("one", at=ahead)], [ended], NOW)
+        manager(f"{receiver.url}/am").show([duty("one", at=ahead)], [ended], [], NOW)
 
     assert all(
         str(alert["startsAt"]) <= str(alert["endsAt"]) for alert in posted_to(receiver.requests)
@@ -113,6 +113,16 @@ def test_any_other_notice_is_an_alert_of_its_own_with_a_limited_life() -> None:
     assert alert["generatorURL"] == "https://here/x"
 
 
+def test_an_event_is_posted_again_as_the_very_same_alert_and_a_duty_as_its_state_only() -> None:
+    event, opens = notice("a", duty="one"), notice("b", duty="one", kind=Kind.DUTY_OPENED)
+    with receiving(Answer(200)) as first, receiving(Answer(200)) as second:
+        manager(f"{first.url}/am").send(event, NOW + SECOND)
+        told = [Told(event, NOW + SECOND), Told(opens, NOW + SECOND)]
+        manager(f"{second.url}/am").show([], [], told, NOW + 61 * SECOND)
+
+    assert posted_to(second.requests) == posted_to(first.requests)
+
+
 def test_facts_and_words_in_both_languages_are_annotations() -> None:
     with receiving(Answer(200)) as receiver:
         manager(f"{receiver.url}/am").send(notice("a", duty="one", kind=Kind.DUTY_OPENED), NOW)
@@ -132,8 +142,8 @@ def test_facts_and_words_in_both_languages_are_annotations() -> None:
 def test_many_duties_go_in_several_requests_and_none_in_none() -> None:
     with receiving(Answer(200)) as receiver:
         channel = manager(receiver.url)
-        channel.show([], [], NOW)
-        channel.show([duty(str(index)) for index in range(501)], [], NOW)
+        channel.show([], [], [], NOW)
+        channel.show([duty(str(index)) for index in range(501)], [], [], NOW)
 
     assert [len(json.loads(request.body)) for request in receiver.requests] == [500, 1]
 

@@ -27,8 +27,8 @@ PREVIOUS = "whsec_" + base64.b64encode(b"k" * 32).decode()
 LATER = format_datetime(datetime.fromtimestamp(NOW / 1e6 + 90, tz=UTC), usegmt=True)
 
 
-def webhook(url: str, **changes: object) -> Webhook:
-    settings = WebhookSettings(url=url, secret=SECRET, timeout_s=0.5, **changes)  # type: ignore[arg-type]  # each test names its own
+def webhook(url: str, *, timeout_s: float = 10.0, **changes: object) -> Webhook:
+    settings = WebhookSettings(url=url, secret=SECRET, timeout_s=timeout_s, **changes)  # type: ignore[arg-type]  # each test names its own
     return Webhook(settings)
 
 
@@ -161,7 +161,7 @@ def hang(request: Request) -> Answer:
 )
 def test_no_answer_is_a_passing_failure(behaviour: Behaviour | Answer, message: str) -> None:
     with receiving(behaviour) as receiver, pytest.raises(NotDelivered, match=message) as caught:
-        webhook(receiver.url).send(notice("a"), NOW)
+        webhook(receiver.url, timeout_s=0.5).send(notice("a"), NOW)
 
     assert not caught.value.permanent
 

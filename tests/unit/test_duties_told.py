@@ -147,6 +147,15 @@ def test_an_event_key_is_its_version_between_full_stops() -> None:
     assert event_key(Version(1, 2, 3)) == "1.2.3"
 
 
+def test_what_changed_is_part_of_an_event_key_in_whatever_order_it_was_said() -> None:
+    version = Version(1, 2, 3)
+    said = event_key(version, ("purpose", "measures"))
+
+    assert said == "1.2.3.64e49976ad409621"
+    assert event_key(version, ("measures", "purpose", "measures")) == said
+    assert event_key(version, ("purpose",)) not in {said, event_key(version)}
+
+
 def found(duty: Duty, at: Instant | None) -> Restatement:
     return restated(
         duty, SHIPPED, at, known_at=NOON + 9, calendar=CALENDAR, proof={"individuals": 5}

@@ -23,9 +23,9 @@ MARKS = Marks([LAB, VIP, OWN, OF_A_GALLERY])
         # That of a gallery for this gallery alone.
         (Place("acme", "gate", "vip"), VIP),
         (Place("acme", "gate", ""), None),
-        (Place("acme", "gate", "staff"), None),
         # A mark that says something else does not make a place research.
-        (Place("acme", "pay", ""), None),
+        (Place("acme", "gate", "staff"), OF_A_GALLERY),
+        (Place("acme", "pay", ""), OWN),
         # Namesakes of another processor are other places.
         (Place("beta", "lab", ""), None),
         (Place("beta", "gate", "vip"), None),
@@ -34,15 +34,23 @@ MARKS = Marks([LAB, VIP, OWN, OF_A_GALLERY])
 def test_a_place_is_research_by_its_own_mark_or_that_of_its_system(
     place: Place, marked_by: SystemMark | None
 ) -> None:
-    assert MARKS.research(place) is (marked_by is not None)
+    assert MARKS.research(place) is (marked_by in {LAB, VIP})
     assert MARKS.why(place) == marked_by
 
 
-def test_the_first_mark_that_covers_a_place_is_the_reason() -> None:
-    vip = SystemMark(processor="acme", system="lab", gallery="vip", research=True)
+@pytest.mark.parametrize("research", [True, False])
+def test_the_mark_of_a_gallery_wins_over_that_of_its_system_in_whatever_order(
+    research: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    whole = SystemMark(processor="acme", system="lab", research=not research)
+    visitors = SystemMark(processor="acme", system="lab", gallery="visitors", research=research)
+    for rows in ([whole, visitors], [visitors, whole]):
+        marks = Marks(rows)
 
-    assert Marks([vip, LAB]).why(Place("acme", "lab", "vip")) == vip
-    assert Marks([LAB, vip]).why(Place("acme", "lab", "vip")) == LAB
+        assert marks.research(Place("acme", "lab", "visitors")) is research
+        assert marks.research(Place("acme", "lab", "other")) is not research
+        assert marks.why(Place("acme", "lab", "visitors")) == visitors
+        assert marks.why(Place("acme", "lab", "other")) == whole
 
 
 def test_without_marks_everything_is_operation_in_the_default_namespace() -> None:

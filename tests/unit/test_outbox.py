@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import signal
@@ -14,9 +15,9 @@ from hypothesis import strategies as st
 
 from alerts.channel import NotDelivered
 from alerts.channels.webhook import Webhook, WebhookSettings
-from alerts.outbox import Retry, send_next
+from alerts.outbox import Retry, Turn, send_next
 from monitor.facts import Instant
-from monitor.notices import Notice
+from monitor.notices import Notice, Severity
 from tests.channel_fakes import Counted, Scripted
 from tests.outbox_contract import LEASE, NOW, SECOND, Desk, OutboxContract, notice
 from tests.outbox_fake import SqliteOutbox
@@ -41,13 +42,13 @@ def desk(tmp_path: Path) -> SqliteOutbox:
     return outbox
 
 
-def test_one_notice_is_sent_per_call_and_false_says_there_was_none(desk: SqliteOutbox) -> None:
+def test_one_notice_is_sent_per_call_until_none_is_due(desk: SqliteOutbox) -> None:
     for name in ("a", "b"):
         desk.put(notice(name))
     channel = Scripted()
     answers = [send_next(desk, channel, NOW, STEADY) for _ in range(3)]
 
-    assert answers == [True, True, False]
+    assert answers == [Turn.SENT, Turn.SENT, Turn.NONE_DUE]
     assert sorted(channel.delivered) == sorted([notice("a").key, notice("b").key])
 
 
@@ -68,33 +69,71 @@ def test_it_is_marked_after_sending_and_not_before(desk: SqliteOutbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("attempts", "error", "seconds"),
+    ("attempts", "error", "page", "other"),
     [
         # Doubles from two seconds.
-        (1, NotDelivered("x"), 2),
-        (2, NotDelivered("x"), 4),
-        (11, NotDelivered("x"), 2048),
-        # Never more than an hour, however often it failed.
-        (12, NotDelivered("x"), 3600),
-        (5000, NotDelivered("x"), 3600),
-        # What only a person can mend is tried seldom, from the start.
-        (1, NotDelivered("x", permanent=True), 3600),
+        (1, NotDelivered("x"), 2, 2),
+        (2, NotDelivered("x"), 4, 4),
+        (8, NotDelivered("x"), 256, 256),
+        # A page never waits for more than five minutes, the rest never for more than an hour.
+        (9, NotDelivered("x"), 300, 512),
+        (11, NotDelivered("x"), 300, 2048),
+        (12, NotDelivered("x"), 300, 3600),
+        (5000, NotDelivered("x"), 300, 3600),
+        # What only a person can mend may be a proxy that is just being replaced.
+        (1, NotDelivered("x", permanent=True), 2, 2),
+        (12, NotDelivered("x", permanent=True), 300, 3600),
         # The receiver may ask for more, not for less, and not for more than an hour.
-        (1, NotDelivered("x", retry_after_s=30), 30),
-        (4, NotDelivered("x", retry_after_s=1), 16),
-        (1, NotDelivered("x", retry_after_s=1e9), 3600),
+        (1, NotDelivered("x", retry_after_s=30), 30, 30),
+        (4, NotDelivered("x", retry_after_s=1), 16, 16),
+        (1, NotDelivered("x", retry_after_s=1e9), 3600, 3600),
     ],
 )
-def test_pause_after_a_failure(attempts: int, error: NotDelivered, seconds: int) -> None:
-    assert STEADY.after(attempts, error) == seconds * SECOND
+def test_pause_after_a_failure(attempts: int, error: NotDelivered, page: int, other: int) -> None:
+    assert STEADY.after(attempts, error, Severity.PAGE) == page * SECOND
+    for severity in (Severity.WARNING, Severity.INFO):
+        assert STEADY.after(attempts, error, severity) == other * SECOND
 
 
-@given(st.integers(1, 100), st.floats(0, 1, exclude_max=True))
-def test_jitter_moves_a_pause_by_a_quarter_at_most(attempts: int, jitter: float) -> None:
-    steady = STEADY.after(attempts, NotDelivered("x"))
-    moved = Retry(jitter=lambda: jitter).after(attempts, NotDelivered("x"))
+@given(st.integers(1, 100), st.floats(0, 1, exclude_max=True), st.sampled_from(Severity))
+def test_jitter_moves_a_pause_by_a_quarter_at_most(
+    attempts: int, jitter: float, severity: Severity
+) -> None:
+    steady = STEADY.after(attempts, NotDelivered("x"), severity)
+    moved = Retry(jitter=lambda: jitter).after(attempts, NotDelivered("x"), severity)
 
     assert steady * 3 // 4 <= moved <= min(steady * 5 // 4, HOUR)
+
+
+@pytest.mark.parametrize("status", [301, 401, 403, 404, 410])
+def test_a_refusal_of_seconds_delays_a_page_by_seconds(desk: SqliteOutbox, status: int) -> None:
+    """As of an ingress in the middle of a deploy, or of a clock that was off for a moment."""
+    desk.ensure(["webhook"], NOW)
+    desk.put(notice("a"))
+    refused = NOW + 10 * SECOND
+    with receiving(Answer(status), Answer(status), Answer(204)) as receiver:
+        channel = Webhook(WebhookSettings(url=receiver.url, secret=SECRET))
+        for after in range(30):
+            send_next(desk, channel, NOW + after * SECOND, STEADY)
+    delivery = desk.delivery(notice("a").key, "webhook")
+
+    assert len(receiver.requests) == 3
+    assert delivery is not None
+    assert delivery.sent_at is not None
+    assert delivery.sent_at <= refused
+
+
+def test_a_page_that_is_refused_for_hours_is_tried_every_five_minutes(desk: SqliteOutbox) -> None:
+    desk.put(notice("a"))
+    channel = Scripted(lambda _, __: NotDelivered("answered 404", permanent=True))
+    minutes = range(4 * 60)
+    tried = [
+        minute for minute in minutes if send_next(desk, channel, NOW + minute * 60 * SECOND, STEADY)
+    ]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(tried)]
+
+    assert max(pauses) == 5
+    assert len(tried) > len(minutes) // 5
 
 
 def test_a_failed_notice_goes_again_under_the_same_key_after_its_pause(desk: SqliteOutbox) -> None:
@@ -182,7 +221,7 @@ def test_whatever_fails_each_notice_arrives_and_stays_delivered(
     channel, now = Scripted(act), NOW
     for _ in range(200):
         try:
-            more = send_next(desk, channel, now, STEADY)
+            more = bool(send_next(desk, channel, now, STEADY))
         except KeyboardInterrupt:
             more = True
         now += 0 if more else HOUR
@@ -192,7 +231,7 @@ def test_whatever_fails_each_notice_arrives_and_stays_delivered(
     again = send_next(desk, channel, now + 10 * HOUR, STEADY)
 
     assert set(arrived) == set(by_key)
-    assert (again, len(arrived)) == (False, before)
+    assert (again, len(arrived)) == (Turn.NONE_DUE, before)
 
 
 _SENDER = """
@@ -235,7 +274,7 @@ def test_killed_between_sending_and_marking_it_goes_again_with_the_same_key(
         ids = [request.headers["webhook-id"] for request in receiver.requests]
         bodies = {request.body for request in receiver.requests}
 
-    assert (within, after) == (False, True)
+    assert (within, after) == (Turn.NONE_DUE, Turn.SENT)
     assert ids == [notice("a").key] * 2
     assert len(bodies) == 1
     assert list(desk.waiting()) == []

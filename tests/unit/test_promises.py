@@ -49,6 +49,7 @@ FAULTS = (
     "sends nothing for longer",
     "`apply` is killed",
     "A look back fails",
+    "different settings at once",
 )
 HEADINGS = {"what happens": 5, "guarantee": 3}
 

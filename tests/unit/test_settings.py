@@ -274,6 +274,14 @@ def test_a_group_has_its_members_and_who_files_for_them(here: Path) -> None:
     )
 
 
+def test_a_gallery_in_operation_within_a_research_system_counts(here: Path) -> None:
+    whole = f'{SYSTEM}purpose = "research"\nreason = "r"\nby = "b"\n'
+    settings = read(here, f'{whole}{SYSTEM}gallery = "visitors"\npurpose = "operation"\n')
+
+    assert settings.marks.research(Place("acme", "lab", ""))
+    assert not settings.marks.research(Place("acme", "lab", "visitors"))
+
+
 def test_a_rule_is_changed_by_its_id_and_its_legacy_row_follows(here: Path) -> None:
     settings = read(here, '[[rules]]\nid = "frt.file"\nat_least = 5\n')
     numbers = {rule.id: rule.at_least for rule in settings.rules}

@@ -34,6 +34,7 @@ DELTA: Final = "delta"
 MOST_PARTITIONS: Final = 8
 GHOSTS: Final = 200
 PATIENCE: Final = 60.0
+FETCH_ANSWERED: Final = 1.0  # seconds: the broker answers a fetch after 0.1 at the latest
 _CUT_OFF: Final = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -104,6 +105,7 @@ class LogFaults:
         for worker in frozen:
             worker.pause()
         try:
+            time.sleep(FETCH_ANSWERED)  # a fetch under way would bring them all the same
             self._tell_delta(50)
             where = TopicPartition(self.lossy, 0)
             self._admin(lambda admin: admin.delete_records({where: -1}))

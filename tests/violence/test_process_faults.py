@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 import random
+import re
+import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import httpx
 import pytest
 from kafka import KafkaConsumer
 from kafka.coordinator.assignors.range import RangePartitionAssignor
@@ -21,8 +25,10 @@ from tests.acceptance import estate_history
 from tests.acceptance.command import Forker
 from tests.acceptance.estate_run import Estate, Feeder, Run, assert_kept_exactly, fed
 from tests.acceptance.running import Process, processes, until
+from tests.conftest import REPOSITORY
 from tests.figures import report, sized
 from tests.services.kafka import Kafka
+from tests.services.process import Owned
 
 SEED: Final = int(
     os.environ.get("FACETALLY_PROCESS_SEED") or random.SystemRandom().randrange(10**6)
@@ -121,7 +127,7 @@ def _until_gone(pids: list[int]) -> None:
 
 def _runs(pid: int) -> bool:
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        state = _state(pid)
     except FileNotFoundError:
         return False
     return state != "Z"  # an orphan that init has not collected yet has ended, too
@@ -193,6 +199,58 @@ def test_two_workers_under_one_name_keep_everything_once(
 
             assert_kept_exactly(run)
             assert successor.alive()
+
+
+def test_a_zombie_that_still_holds_a_batch_is_refused_and_keeps_nothing(
+    kafka: Kafka, postgres_url: str, estate: Estate, forker: Forker, tmp_path: Path
+) -> None:
+    """Facts that come twice count once anyway: only that it was refused shows the guard."""
+    with fed(kafka, estate, forker, tmp_path, postgres_url, seed=SEED) as run:
+        zombie = _frozen_with_a_batch(run)
+        try:
+            with processes(run.facetally, "worker", "alerts") as (successor, _):
+                until(run.read_to_the_end, "the successor to have read all")
+                frozen, log = _state(zombie.pid), zombie.tail(500)
+                os.killpg(zombie.pid, signal.SIGCONT)
+                until(lambda: "another worker has moved on" in zombie.tail(500), "the refusal", 60)
+                refused = _counted(zombie, "facetally_positions_moved_total")
+
+                assert_kept_exactly(run)
+                assert zombie.alive()
+                assert successor.alive()
+        finally:
+            os.killpg(zombie.pid, signal.SIGCONT)
+            zombie.stop()
+    report("process.zombie.refused", seed=SEED, refused=int(refused), records=run.total())
+    assert frozen == "T"
+    assert "another worker has moved on" not in log
+    assert refused >= 1
+
+
+def _frozen_with_a_batch(run: Run) -> Owned:
+    """Return a worker that has frozen itself with a batch decoded and about to be kept."""
+    made = run.facetally
+    transaction = run.rng.randint(2, 4)
+    command = [sys.executable, "-m", "tests.violence.stopping", str(transaction)]
+    zombie = Owned(
+        [*command, "--config", str(made.settings), "worker"],
+        log=made.home / "zombie.log",
+        env=made.environ,
+        cwd=REPOSITORY,
+    )
+    until(lambda: _state(zombie.pid) == "T", f"it to freeze{zombie.tail()}")
+    return zombie
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def _counted(worker: Owned, name: str) -> float:
+    """Return a counter of a worker, from the address that its log names."""
+    (address,) = set(re.findall(r"metrics on (http://\S+)", worker.tail(500)))
+    found = httpx.get(address, trust_env=False).text
+    return float(next(line.split()[1] for line in found.splitlines() if line.startswith(name)))
 
 
 def test_a_worker_that_is_frozen_in_a_transaction_holds_up_the_others_for_seconds_only(

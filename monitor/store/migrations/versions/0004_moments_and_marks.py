@@ -38,9 +38,45 @@ def upgrade() -> None:
     op.add_column("positions", sa.Column("stopped_at", sa.BigInteger(), nullable=True))
     op.add_column("topics", sa.Column("gone_since", sa.BigInteger(), nullable=True))
     op.add_column("duties", sa.Column("asked", sa.Text(), nullable=True))
+    op.add_column("deliveries", sa.Column("claimed_at", sa.BigInteger(), nullable=True))
+    sent = sa.text("sent_at IS NOT NULL")
+    op.create_index(
+        "ix_deliveries_sent",
+        "deliveries",
+        ["channel", "sent_at"],
+        sqlite_where=sent,
+        postgresql_where=sent,
+    )
+    _remake_rejects([sa.Column("file", sa.Text(), nullable=False)])
     _at_first("reaches", "first_seen_no", "trigger_at")
     _at_first("snapshots", "ended_seen_no", "ended_at")
     _at_first("unverified", "marked_no", "since")
+
+
+def _remake_rejects(file: list[sa.Column[str]]) -> None:
+    """Make the table anew, for another key; *file* is a part of it, or is not."""
+    op.execute("CREATE TABLE rejects_before AS SELECT * FROM rejects")
+    op.drop_table("rejects")
+    keys = ["topic", "partition", "offset", *(column.name for column in file)]
+    op.create_table(
+        "rejects",
+        sa.Column("topic", sa.Text(), nullable=False),
+        sa.Column("partition", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("offset", sa.BigInteger(), autoincrement=False, nullable=False),
+        *file,
+        sa.Column("topic_id", sa.Text(), nullable=True),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("read_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(*keys, name=op.f("pk_rejects")),
+        sqlite_with_rowid=False,
+    )
+    names = 'topic, "partition", "offset", topic_id, source, reason, read_at'
+    into = f"{names}, file" if file else names
+    values = f"{names}, ''" if file else names
+    once = "" if file else " WHERE file = ''"
+    op.execute(f"INSERT INTO rejects ({into}) SELECT {values} FROM rejects_before{once}")  # noqa: S608 - our own names
+    op.drop_table("rejects_before")
 
 
 def _make_ends(*more: sa.Column[int]) -> None:
@@ -62,6 +98,9 @@ def _at_first(table: str, column: str, where_known: str) -> None:
 
 
 def downgrade() -> None:
+    _remake_rejects([])
+    op.drop_index("ix_deliveries_sent", "deliveries")
+    op.drop_column("deliveries", "claimed_at")
     op.drop_column("duties", "asked")
     op.drop_column("topics", "gone_since")
     op.drop_column("positions", "stopped_at")
