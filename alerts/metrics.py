@@ -5,6 +5,7 @@ The label ``channel`` is one of the configured channels. All of it is called fro
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from monitor.facts import Instant
@@ -35,6 +36,23 @@ class Metrics(Protocol):
         ``facetally_notices_oldest_waiting_seconds``.
         """
 
+    def pages(self, waiting: int, oldest_s: float, after_last: int) -> None:
+        """Three gauges of the pages that are escalated and that nobody has acknowledged.
+
+        ``facetally_pages_unacknowledged``, ``facetally_page_oldest_unacknowledged_age_seconds`` and
+        ``facetally_pages_after_last_step``.
+        """
+
+    def reachable(self, people: Mapping[str, bool], steps: Mapping[tuple[str, int], bool]) -> None:
+        """Tell for everybody and for every step whether a channel of theirs works.
+
+        ``facetally_responder_unreachable{responder}`` and
+        ``facetally_escalation_step_unreachable{escalation,step}``.
+        """
+
+    def silences(self, lasting: int) -> None:
+        """``facetally_silences_active``: silences in force."""
+
 
 class NoMetrics:
     """Counts nothing."""
@@ -45,3 +63,8 @@ class NoMetrics:
     def crashed(self, channel: str) -> None: ...
     def turned(self, channel: str, now: Instant) -> None: ...
     def waiting(self, channel: str, notices: int, failing: int, oldest_s: float) -> None: ...
+    def pages(self, waiting: int, oldest_s: float, after_last: int) -> None: ...
+    def reachable(
+        self, people: Mapping[str, bool], steps: Mapping[tuple[str, int], bool]
+    ) -> None: ...
+    def silences(self, lasting: int) -> None: ...

@@ -17,15 +17,17 @@ from enum import IntEnum
 from typing import Final
 
 from alerts.channel import Channel, NotDelivered
+from alerts.judging import Everything, Judge
 from alerts.metrics import Metrics, NoMetrics
 from monitor.facts import Instant
-from monitor.notices import LONGEST_PAUSE, Claim, Outbox, Severity
+from monitor.notices import LONGEST_PAUSE, Claim, Outbox, Severity, Skip
 
 log = logging.getLogger(__name__)
 
 SECOND: Final = 1_000_000
 PAGE_PAUSE: Final = 300 * SECOND
 _NO_METRICS: Final = NoMetrics()
+_EVERYTHING: Final = Everything()
 
 
 class Turn(IntEnum):
@@ -34,6 +36,7 @@ class Turn(IntEnum):
     NONE_DUE = 0
     SENT = 1
     REFUSED = 2
+    SKIPPED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +77,19 @@ def send_next(
     now: Instant,
     retry: Retry = _RETRY,
     metrics: Metrics = _NO_METRICS,
+    judge: Judge = _EVERYTHING,
 ) -> Turn:
-    """Offer the notice that *channel* has owed longest, and return what came of it."""
+    """Offer the notice that *channel* has owed longest, and return what came of it.
+
+    One that *judge* has a reason against is skipped. A judge that fails keeps nothing back.
+    """
     claim = outbox.claim(channel.name, now, retry.lease_us)
     if claim is None:
         return Turn.NONE_DUE
+    skip = _judged(judge, claim, now)
+    if skip is not None:
+        outbox.skipped(claim, now, skip)
+        return Turn.SKIPPED
     try:
         answer = channel.send(claim.notice, now)
     except NotDelivered as exc:
@@ -89,6 +100,14 @@ def send_next(
     outbox.sent(claim, now, answer)
     metrics.sent(channel.name)
     return Turn.SENT
+
+
+def _judged(judge: Judge, claim: Claim, now: Instant) -> Skip | None:
+    try:
+        return judge.why_not(claim.notice, claim.channel, now)
+    except Exception:
+        log.exception("channel %s: whether to send cannot be told, so it is sent", claim.channel)
+        return None
 
 
 def _put_back(outbox: Outbox, claim: Claim, again_at: Instant, error: NotDelivered) -> None:

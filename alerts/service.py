@@ -1,5 +1,7 @@
 """The process that sends: one thread per channel, so that a receiver that hangs delays no other.
 
+One more thread does the chores that need no receiver: escalations, reminders, silences that end.
+
 Ends when *stop* is set, after the attempts under way. Whatever goes wrong with the store or in a
 channel is logged, counted and tried again: these loops are the last to give up.
 """
@@ -10,23 +12,46 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias, TypeVar
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from alerts.channel import Channel, NotDelivered, StateChannel
+from alerts.judging import Everything, Judge
 from alerts.metrics import Metrics, NoMetrics
 from alerts.outbox import SECOND, Retry, Turn, send_next
 from monitor.facts import Instant
-from monitor.notices import Outbox
+from monitor.notices import ClosedDuty, OpenDuty, Outbox
 
 log = logging.getLogger(__name__)
 
 Clock: TypeAlias = Callable[[], Instant]
 _T = TypeVar("_T")
+_D = TypeVar("_D", OpenDuty, ClosedDuty)
 
 _LOOK_AFTER_S: Final = 15.0  # how often the outbox is repaired and its backlog measured
 _LONGEST_PAUSE_S: Final = 30.0
 _AFTER_REFUSAL_S: Final = 0.1
 _LAST_ATTEMPT_S: Final = 25.0  # what attempts under way may take in all, once told to stop
+_CHORES_EVERY_S: Final = 2.0
+_EVERYTHING: Final = Everything()
+
+CHORES: Final = "_chores"
+"""What the loop of chores is called in metrics, where senders have their channel's name."""
+
+
+class Chore(Protocol):
+    """Something to be looked at all the time, whatever receivers do."""
+
+    def look(self, now: Instant) -> None:
+        """Do what is due. May raise: it is called again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What decides over what is sent, and what is done beside it."""
+
+    judge: Judge = _EVERYTHING
+    chores: Sequence[Chore] = ()
 
 
 def uptime() -> Instant:
@@ -43,6 +68,7 @@ def run_alerts(
     *,
     metrics: Metrics | None = None,
     retry: Retry | None = None,
+    beside: Beside | None = None,
 ) -> None:
     """Send until *stop* is set; look for new notices every *interval* seconds.
 
@@ -52,15 +78,50 @@ def run_alerts(
     names = [channel.name for channel in channels]
     if len(set(names)) != len(names):
         raise ValueError("two channels have the same name")
-    counts = metrics or NoMetrics()
-    senders = [Sender(outbox, channel, retry or Retry(), counts) for channel in channels]
-    threads = [_started(sender, clock, stop, interval) for sender in senders]
+    counts, more = metrics or NoMetrics(), beside or Beside()
+    senders = [
+        Sender(outbox, channel, retry or Retry(), counts, judge=more.judge) for channel in channels
+    ]
+    loops: list[_Loop] = [*senders, *([Chores(more.chores, counts)] if more.chores else [])]
+    threads = [_started(loop, clock, stop, interval) for loop in loops]
 
     crashes = 0
     while not stop.is_set():
         crashes = 0 if _look_after(outbox, names, counts, clock()) else crashes + 1
         stop.wait(_pause(crashes, interval) if crashes else _LOOK_AFTER_S)
     _join(threads)
+
+
+class _Loop(Protocol):
+    def run(self, clock: Clock, stop: threading.Event, interval: float) -> None: ...
+
+
+class Chores:
+    """Does each of *chores* in turn; one that fails keeps no other from being done."""
+
+    def __init__(self, chores: Sequence[Chore], metrics: Metrics) -> None:
+        self._chores, self._metrics = chores, metrics
+
+    def run(self, clock: Clock, stop: threading.Event, interval: float) -> None:
+        """Do them every other second until *stop* is set, less often while all goes wrong."""
+        every, crashes = max(interval, _CHORES_EVERY_S), 0
+        while not stop.is_set():
+            crashes = 0 if self.look(clock()) else crashes + 1
+            stop.wait(_pause(crashes, every))
+
+    def look(self, now: Instant) -> bool:
+        """Do all of them once; tell whether all went well."""
+        well = True
+        for chore in self._chores:
+            try:
+                chore.look(now)
+            except Exception:
+                log.exception("%s: error, goes on", type(chore).__name__)
+                self._metrics.crashed(CHORES)
+                well = False
+        if well:
+            self._metrics.turned(CHORES, now)
+        return well
 
 
 class Sender:
@@ -73,12 +134,14 @@ class Sender:
         retry: Retry,
         metrics: Metrics,
         uptime: Clock = uptime,
+        judge: Judge = _EVERYTHING,
     ) -> None:
         """Pace what is shown by *uptime*: by a clock that is set back, duties would resolve."""
         self._outbox, self._uptime = outbox, uptime
         self._channel = channel
         self._retry = retry
         self._metrics = metrics
+        self._judge = judge
         self._show_at: Instant = 0
 
     def run(self, clock: Clock, stop: threading.Event, interval: float) -> None:
@@ -96,7 +159,7 @@ class Sender:
 
     def send(self, now: Instant) -> Turn:
         """Offer the notice that waits longest; false if none is due."""
-        more = send_next(self._outbox, self._channel, now, self._retry, self._metrics)
+        more = send_next(self._outbox, self._channel, now, self._retry, self._metrics, self._judge)
         self._metrics.turned(self._channel.name, now)
         return more
 
@@ -110,8 +173,8 @@ class Sender:
             return False
         # After a failure sooner, so that one lost post does not let an alert end.
         self._show_at = up + channel.every_us // 4
-        duties = self._outbox.open_duties()
-        closed = self._outbox.closed_duties_since(now - channel.closed_for_us)
+        duties = self._shown(self._outbox.open_duties(), now)
+        closed = self._shown(self._outbox.closed_duties_since(now - channel.closed_for_us), now)
         life = channel.told_for_us
         # What a clock that was far ahead has marked would be told for as long as it was ahead.
         told = self._outbox.told_since(channel.name, now - life, now + life)
@@ -125,6 +188,11 @@ class Sender:
         self._show_at = up + channel.every_us
         self._metrics.shown(channel.name, ok=True)
         return True
+
+    def _shown(self, duties: Sequence[_D], now: Instant) -> Sequence[_D]:
+        """Return those of *duties* that are for this channel."""
+        name, shows = self._channel.name, self._judge.shows
+        return [duty for duty in duties if shows(duty.processor, duty.rule, name, now)]
 
     def _tried(self, work: Callable[[Instant], _T], now: Instant) -> _T | None:
         try:
@@ -153,11 +221,9 @@ def _look_after(outbox: Outbox, names: Sequence[str], metrics: Metrics, now: Ins
     return True
 
 
-def _started(
-    sender: Sender, clock: Clock, stop: threading.Event, interval: float
-) -> threading.Thread:
+def _started(loop: _Loop, clock: Clock, stop: threading.Event, interval: float) -> threading.Thread:
     # A daemon: a receiver that drips its answer must not keep the process from ending.
-    thread = threading.Thread(target=sender.run, args=(clock, stop, interval), daemon=True)
+    thread = threading.Thread(target=loop.run, args=(clock, stop, interval), daemon=True)
     thread.start()
     return thread
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from alerts import values
+from alerts.values import Language, Words
 from monitor.notices import Body, Kind, Notice, OpenDuty
 from monitor.trust import MEANING, Doubt, doubts_of
 
-
-class Words(NamedTuple):
-    """The same sentence in both languages."""
-
-    en: str
-    zh: str
-
+__all__ = [
+    "Words",
+    "clauses",
+    "description",
+    "plain",
+    "rule_words",
+    "summary",
+    "summary_of_duty",
+    "title",
+]
 
 _TITLES = {
     Kind.DUTY_OPENED: Words("A duty is open", "产生一项法定义务"),
@@ -85,7 +88,11 @@ _TITLES = {
         "某工作进程的设置与最后启动的进程不同，已停止处理",
     ),
     Kind.TEST: Words("Test of this channel, nothing is owed", "通道测试，无任何义务"),
+    Kind.REMINDER: Words("The last day of a duty comes nearer", "义务截止日临近"),
+    Kind.ESCALATED: Words("Nobody has acknowledged a page", "告警尚无人确认"),
 }
+_LAST_DAY = Words("Today is the last day of a duty", "今日为义务截止日")
+_OVERDUE = Words("A duty is overdue", "义务已逾期")
 
 # Named after the article; whoever files reads the law, not this.
 _RULES = {
@@ -111,6 +118,7 @@ _RULES = {
 
 _CLAUSES = (
     ("individuals", Words("individuals stored: {}", "存储人数：{}")),
+    ("research_individuals", Words("individuals stored for research: {}", "研究用途存储人数：{}")),
     ("at_least", Words("threshold: {}", "阈值：{}")),
     ("percent", Words("per cent of the threshold passed: {}", "已超过阈值的百分比：{}")),
     ("forecast", Words("forecast trigger day: {}", "预计触发日：{}")),
@@ -120,7 +128,9 @@ _CLAUSES = (
         Words("forecast trigger day between {}", "预计触发日区间：{}"),
     ),
     ("trigger_day", Words("trigger day: {} (Beijing)", "触发日：{}（北京时间）")),
+    ("not_later_than", Words("trigger day may be earlier: {}", "触发日可能更早：{}")),
     ("was_trigger_day", Words("trigger day before: {}", "原触发日：{}")),
+    ("found_trigger_day", Words("trigger day found now: {}", "现查得触发日：{}")),
     ("due_day", Words("last day to act: {}", "截止日：{}")),
     (
         "due_between",
@@ -130,6 +140,7 @@ _CLAUSES = (
         ),
     ),
     ("due_at", Words("too late from {} on", "逾期时刻：{}")),
+    ("working_days_left", Words("working days left: {}", "剩余工作日：{}")),
     ("was_due_day", Words("last day before: {}", "原截止日：{}")),
     (
         "was_due_between",
@@ -139,20 +150,37 @@ _CLAUSES = (
     ("day", Words("on: {}", "日期：{}")),
     ("status", Words("the duty is: {}", "义务状态：{}")),
     ("in_time", Words("submitted in time: {}", "按期提交：{}")),
+    ("closed_day", Words("closed on: {}", "结束日：{}")),
     ("why", Words("why: {}", "原因：{}")),
     ("reference", Words("reference: {}", "文号：{}")),
     ("still_stored", Words("individuals stored still: {}", "仍存储人数：{}")),
     ("systems", Words("in systems: {}", "所在系统：{}")),
+    ("working_days_since", Words("working days since the end: {}", "终止后已过工作日：{}")),
     ("change", Words("change: {}", "变更：{}")),
     ("evidence", Words("evidence: {}", "依据：{}")),
+    ("source", Words("source: {}", "来源：{}")),
     ("topic", Words("topic: {}", "主题：{}")),
     ("partition", Words("partition: {}", "分区：{}")),
+    ("partitions", Words("partitions: {}", "分区数：{}")),
+    ("offset", Words("stopped at offset: {}", "停止位置：{}")),
+    ("expected", Words("offset that was to be read next: {}", "本应读取的位置：{}")),
+    ("resume", Words("offset that can be read next: {}", "现可读取的位置：{}")),
+    ("last_read_at", Words("last record: {}", "最近一条记录：{}")),
+    ("since", Words("since: {}", "起始时间：{}")),
+    ("due_since", Words("due since: {}", "应于此时起核算：{}")),
+    ("compared_at", Words("compared at: {}", "核对时间：{}")),
     ("stored", Words("next offset in the database: {}", "数据库中的位置：{}")),
     ("committed", Words("next offset of the group in Kafka: {}", "Kafka 消费组位置：{}")),
     ("differs", Words("settings that differ: {}", "不同的设置：{}")),
     ("reason", Words("reason: {}", "原因：{}")),
     ("by", Words("by: {}", "操作人：{}")),
     ("because", Words("because: {}", "理由：{}")),
+    (
+        "page",
+        Words("to acknowledge: facetally ack {} --by NAME", "确认命令：facetally ack {} --by 姓名"),
+    ),
+    ("page_since", Words("not acknowledged since: {}", "未确认起始时间：{}")),
+    ("people", Words("to: {}", "通知对象：{}")),
     ("calendar_version", Words("calendar: {}", "日历版本：{}")),
     ("audit_head", Words("audit head: {}", "审计链头：{}")),
 )
@@ -168,15 +196,34 @@ def summary_of_duty(duty: OpenDuty) -> Words:
     return _headline(Kind.DUTY_OPENED, duty.rule, duty.processor, duty.body)
 
 
+def title(notice: Notice, language: Language) -> str:
+    """Return the line of ``summary`` in *language*."""
+    return summary(notice).in_(language)
+
+
 def description(body: Body) -> Words:
     """Return the facts of *body* that have a name in words; may be empty."""
-    said = [
-        (clause.en.format(_said(name, value, "and")), clause.zh.format(_said(name, value, "至")))
-        for name, clause in _CLAUSES
-        if (value := body.get(name)) is not None
-    ]
-    said += [_doubted(doubt, topic) for doubt, topic in doubts_of(body)]
-    return Words("; ".join(en for en, _ in said), "；".join(zh for _, zh in said))
+    found = clauses(body)
+    return Words("; ".join(one.en for one in found), "；".join(one.zh for one in found))
+
+
+def clauses(body: Body) -> list[Words]:
+    """Return each fact of *body* that has a name in words, and each doubt with its way back."""
+    found = [_clause(name, clause, body) for name, clause in _CLAUSES if _worth_saying(name, body)]
+    return found + [_doubted(doubt, topic) for doubt, topic in doubts_of(body)]
+
+
+def _worth_saying(name: str, body: Body) -> bool:
+    value = body.get(name)
+    return value is not None and not (name == "not_later_than" and value is False)
+
+
+def _clause(name: str, clause: Words, body: Body) -> Words:
+    value = body[name]
+    return Words(
+        clause.en.format(values.said(name, value, "en")),
+        clause.zh.format(values.said(name, value, "zh-CN")),
+    )
 
 
 def rule_words(rule: str) -> Words:
@@ -189,23 +236,29 @@ def plain(value: str | int | bool | None) -> str:  # noqa: FBT001 - a value, not
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _doubted(doubt: Doubt, topic: str) -> tuple[str, str]:
+def _doubted(doubt: Doubt, topic: str) -> Words:
     """Return why the number is unverified, and the way back."""
     meaning = MEANING[doubt]
     en = f"UNVERIFIED by topic {topic}, {meaning.en}; what to do: {meaning.way_back}"
     zh = f"未核实（主题 {topic}）：{meaning.zh}；处理办法：{meaning.way_back_zh}"
-    return en, zh
+    return Words(en, zh)
+
+
+def _title(kind: Kind, body: Body) -> Words:
+    left, escalated = body.get("working_days_left"), body.get("escalated_kind")
+    if kind is Kind.REMINDER and isinstance(left, int) and left <= 0:
+        return _OVERDUE if left < 0 else _LAST_DAY
+    if kind is Kind.ESCALATED and escalated in set(Kind):
+        own, other = _TITLES[kind], _title(Kind(str(escalated)), body)
+        return Words(f"{own.en}: {other.en}", f"{own.zh}：{other.zh}")
+    return _TITLES[kind]
 
 
 def _headline(kind: Kind, rule: str | None, processor: str | None, body: Body) -> Words:
-    title = _TITLES[kind]
+    title = _title(kind, body)
     by = _RULES.get(rule, Words(rule, rule)) if rule else Words("", "")
     en = title.en + (f": {by.en}" if by.en else "") + (f" ({processor})" if processor else "")
     zh = title.zh + (f"：{by.zh}" if by.zh else "") + (f"（{processor}）" if processor else "")
     if "individuals" in body and body.get("verified") is False:
         return Words(en + ", number UNVERIFIED", zh + "，数量未核实")
     return Words(en, zh)
-
-
-def _said(name: str, value: str | int | bool, to: str) -> str:  # noqa: FBT001 - a value
-    return plain(value).replace("/", f" {to} ") if name.endswith("_between") else plain(value)

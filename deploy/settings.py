@@ -15,15 +15,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from alerts.acknowledging import AckSettings
 from alerts.channel import BadSettings
+from alerts.routing import Routing
 from deploy.channels import ChannelSettings, read_channels
 from deploy.reading import BadConfig, Table
 from deploy.settings_groups import read_groups
+from deploy.settings_people import read_routing
 from deploy.settings_rules import located, read_levels
+from deploy.settings_telling import read_acknowledging, read_ladder
 from monitor.approach import Levels
 from monitor.groups import Group
 from monitor.limits import RejectLimit
 from monitor.marks import Marks, SystemMark
+from monitor.muting import LONGEST_DAYS
+from monitor.reminders import Ladder
 from monitor.rules import SHIPPED, Rule, RuleError, with_overrides
 from monitor.store.engine import BadDatabaseUrl, checked_url
 from monitor.store.retention import LEAST_YEARS
@@ -83,7 +89,12 @@ class Settings:
     marks: Marks
     topics: Sequence[TopicSettings]
     sources: Mapping[str, SourceSettings]
+    language: str
     channels: Sequence[ChannelSettings]
+    routing: Routing
+    ladder: Ladder
+    acknowledging: AckSettings | None
+    silence_max_days: int
     limit: RejectLimit
     remind_working_days: int
     far_percent: float
@@ -142,6 +153,9 @@ def parse(found: Mapping[str, object], path: Path | None, environ: Mapping[str, 
     sources = _sources(root)
     tls = _tls(root.table("tls"), here)
     silent = root.number("silent_after_hours", 0.0, least=0.0)
+    language = root.text("language", "en")
+    channels = read_channels(root.tables("channels"), here, environ, language)
+    rules = with_overrides(SHIPPED, [dict(one.raw()) for one in root.tables("rules")])
     settings = Settings(
         path=path,
         database_url=checked_url(
@@ -166,11 +180,16 @@ def parse(found: Mapping[str, object], path: Path | None, environ: Mapping[str, 
         retention_years=_retention(root.whole("retention_years", LEAST_YEARS, least=0)),
         tls=tls,
         sasl=_sasl(root.table("sasl"), here),
-        rules=with_overrides(SHIPPED, [dict(one.raw()) for one in root.tables("rules")]),
+        rules=rules,
         marks=Marks(_systems(root.tables("systems"))),
         topics=[_topic(one, sources, silent) for one in root.tables("topics")],
         sources=sources,
-        channels=read_channels(root.tables("channels"), here),
+        language=language,
+        channels=channels,
+        routing=read_routing(root, channels, [rule.id for rule in rules]),
+        ladder=read_ladder(root.table("reminders")),
+        acknowledging=read_acknowledging(root.table("acknowledge"), here),
+        silence_max_days=root.whole("silence_max_days", LONGEST_DAYS, least=1),
         limit=_limit(root.table("reject_limit")),
         remind_working_days=root.whole("remind_working_days", 5, least=1),
         far_percent=root.number("far_percent", 20, least=1),

@@ -269,6 +269,30 @@ ROUND = _declared(
     "When the sender last looked for notices: it is dead if this does not move.",
     "channel",
 )
+_sends_now = partial(_declared, "AlertsMetrics", "gauge")
+
+PAGES_OPEN = _sends_now(
+    "pages_unacknowledged",
+    "Pages with an escalation that nobody has acknowledged and whose matter is not over.",
+)
+PAGE_AGE = _sends_now(
+    "page_oldest_unacknowledged_age_seconds", "The age of the oldest of these pages, 0 without any."
+)
+PAGES_LAST = _sends_now(
+    "pages_after_last_step", "Those of these pages that have come to the last step."
+)
+UNREACHABLE = _sends_now(
+    "responder_unreachable",
+    "1 while every channel of this responder of the settings has failed for over five minutes.",
+    "responder",
+)
+STEP_UNREACHABLE = _sends_now(
+    "escalation_step_unreachable",
+    "1 while every channel of the step has failed for over five minutes.",
+    "escalation",
+    "step",
+)
+SILENCES = _sends_now("silences_active", "Silences in force.")
 
 
 def catalogue(where: str | None = None) -> tuple[Spec, ...]:

@@ -309,6 +309,12 @@ class AlertsMetrics:
         self.duty_posts = _counter(measures.POSTS, registry)
         self.errors = _counter(measures.ERRORS, registry)
         self.last_round = _gauge(measures.ROUND, registry)
+        self.pages_open = _gauge(measures.PAGES_OPEN, registry)
+        self.page_age = _gauge(measures.PAGE_AGE, registry)
+        self.pages_last = _gauge(measures.PAGES_LAST, registry)
+        self.unreachable = _gauge(measures.UNREACHABLE, registry)
+        self.step_unreachable = _gauge(measures.STEP_UNREACHABLE, registry)
+        self.silences_active = _gauge(measures.SILENCES, registry)
 
     def sent(self, channel: str) -> None:
         self.notices_sent.labels(channel).inc()
@@ -327,6 +333,20 @@ class AlertsMetrics:
 
     def waiting(self, channel: str, notices: int, failing: int, oldest_s: float) -> None:
         """Show nothing: the backlog is one for all senders, so ``LedgerCollector`` shows it."""
+
+    def pages(self, waiting: int, oldest_s: float, after_last: int) -> None:
+        self.pages_open.set(waiting)
+        self.page_age.set(oldest_s)
+        self.pages_last.set(after_last)
+
+    def reachable(self, people: Mapping[str, bool], steps: Mapping[tuple[str, int], bool]) -> None:
+        for name, well in people.items():
+            self.unreachable.labels(name).set(not well)
+        for (escalation, step), well in steps.items():
+            self.step_unreachable.labels(escalation, str(step)).set(not well)
+
+    def silences(self, lasting: int) -> None:
+        self.silences_active.set(lasting)
 
 
 # -- serving ------------------------------------------------------------------------------------

@@ -65,6 +65,8 @@ class Kind(StrEnum):
     LOG_WENT_BACK = "log_went_back"
     CLOCK_BEHIND = "clock_behind"  # the broker dates records ahead of our clock
     SETTINGS_REPLACED = "settings_replaced"  # a worker has others than who started last
+    REMINDER = "reminder"  # of a duty, by the working days that are left
+    ESCALATED = "escalated"  # a page that nobody has acknowledged, to the next ones
     TEST = "test"
 
 
@@ -81,7 +83,8 @@ class Notice:
     """One thing to be told, once per channel.
 
     *key* is the idempotency key, see ``key_of``; *duty* is the key of the duty within its
-    processor and rule, for notices about one. Raises ValueError for what no channel could carry.
+    processor and rule, for notices about one. *channel* is the only one that is owed it; None: all.
+    Raises ValueError for what no channel could carry.
     """
 
     key: str
@@ -92,6 +95,7 @@ class Notice:
     duty: str | None = None
     created_at: Instant
     body: Body = field(default_factory=dict)
+    channel: str | None = None
 
     def __post_init__(self) -> None:
         if not _KEY.fullmatch(self.key):
@@ -133,6 +137,20 @@ class OpenDuty:
         for name in (self.processor, self.rule, self.duty):
             _check_text(name)
         object.__setattr__(self, "body", _frozen(self.body))
+
+
+class Skip(NamedTuple):
+    """Why a channel is not to tell a notice: a word, and the number of the silence if it is one."""
+
+    why: str
+    silence: int | None = None
+
+
+NOT_ROUTED = Skip("not_routed")
+"""The routes give it to other channels."""
+
+ACKNOWLEDGED = Skip("acknowledged")
+"""Somebody has acknowledged the page that it escalates."""
 
 
 class Told(NamedTuple):
@@ -192,6 +210,9 @@ class Outbox(Protocol):
 
     def failed(self, claim: Claim, again_at: Instant, error: str) -> None:
         """Keep *error* to be shown, due again at *again_at*; no effect on a lease lost since."""
+
+    def skipped(self, claim: Claim, now: Instant, skip: Skip) -> None:
+        """Mark as not to be told on this channel: neither delivered nor owed. First mark stays."""
 
     def open_duties(self) -> Sequence[OpenDuty]:
         """Return every duty that is owed now, with its current days."""

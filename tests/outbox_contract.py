@@ -23,6 +23,7 @@ from monitor.notices import (
     OpenDuty,
     Outbox,
     Severity,
+    Skip,
     Told,
     Waiting,
     key_of,
@@ -48,7 +49,12 @@ class Desk(Outbox, Protocol):
 
 
 def notice(
-    name: str, *, at: Instant = NOW, duty: str | None = None, kind: Kind = Kind.GAP
+    name: str,
+    *,
+    at: Instant = NOW,
+    duty: str | None = None,
+    kind: Kind = Kind.GAP,
+    channel: str | None = None,
 ) -> Notice:
     """A notice with the facts of a real one."""
     return Notice(
@@ -60,6 +66,7 @@ def notice(
         duty=duty,
         created_at=at,
         body={"individuals": 100_000, "due_day": "2026-04-14", "late": False, "topic": None},
+        channel=channel,
     )
 
 
@@ -308,6 +315,56 @@ class OutboxContract:
         assert list(desk.told_since("log", NOW + SECOND, NOW + 2 * SECOND)) == told[1:]
         assert list(desk.told_since("log", NOW, NOW + SECOND)) == told[:1]
         assert list(desk.told_since("webhook", NOW, NOW + 2 * SECOND)) == []
+
+    def test_what_is_skipped_is_neither_delivered_nor_owed_again(self, desk: Desk) -> None:
+        desk.ensure(["log", "webhook"], NOW)
+        desk.put(notice("a"))
+        desk.skipped(claim_of(desk), NOW + 1, Skip("not_routed"))
+        desk.ensure(["log", "webhook"], NOW + SECOND)
+        kept = desk.delivery(notice("a").key, "log")
+
+        assert kept is not None
+        assert kept.sent_at is None
+        assert claimed(desk, "log", NOW + 10 * LEASE) == []
+        assert list(desk.told_since("log", NOW - 1, NOW + DAY)) == []
+        assert [found.channel for found in desk.waiting()] == ["webhook"]
+
+    def test_a_channel_that_was_skipped_counts_as_nobody_who_was_told(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("a"))
+        desk.skipped(claim_of(desk), NOW, Skip("not_routed"))
+        desk.ensure(["log", "later"], NOW + DAY)
+
+        assert claimed(desk, "later", NOW + DAY) == [notice("a").key]
+
+    def test_a_delivery_after_it_was_skipped_counts(self, desk: Desk) -> None:
+        """Its sender had lost the lease, and the receiver has it all the same."""
+        desk.ensure(["log"], NOW)
+        desk.put(notice("a"))
+        lost = claim_of(desk)
+        desk.skipped(claim_of(desk, NOW + LEASE), NOW + LEASE, Skip("not_routed"))
+        desk.sent(lost, NOW + LEASE + 1, "200")
+        told = desk.told_since("log", NOW, NOW + DAY)
+
+        assert [one.sent_at for one in told] == [NOW + LEASE + 1]
+
+    def test_a_notice_for_one_channel_is_owed_to_that_alone(self, desk: Desk) -> None:
+        desk.ensure(["log", "webhook"], NOW)
+        desk.put(notice("a", channel="webhook"))
+        desk.ensure(["log", "webhook"], NOW + SECOND)
+
+        assert claimed(desk, "log") == []
+        assert desk.claim("webhook", NOW, LEASE) == Claim(
+            notice("a", channel="webhook"), "webhook", 1
+        )
+
+    def test_a_notice_for_a_channel_that_is_not_known_yet_waits_for_it(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("a", channel="webhook"))
+        desk.ensure(["log", "webhook"], NOW + SECOND)
+
+        assert claimed(desk, "log", NOW + SECOND) == []
+        assert claimed(desk, "webhook", NOW + SECOND) == [notice("a").key]
 
     def test_a_duty_is_open_until_it_is_closed(self, desk: Desk) -> None:
         desk.open_duty(duty("one"))

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from monitor.facts import Instant
 from monitor.notices import (
@@ -20,6 +21,7 @@ from monitor.notices import (
     Notice,
     OpenDuty,
     Severity,
+    Skip,
     Told,
     Waiting,
     body_from,
@@ -29,12 +31,13 @@ from monitor.notices import (
 _TABLES = """
 CREATE TABLE IF NOT EXISTS notice (
     key TEXT PRIMARY KEY, kind TEXT NOT NULL, severity TEXT NOT NULL,
-    processor TEXT, rule TEXT, duty TEXT, created_at INTEGER NOT NULL, body TEXT NOT NULL);
+    processor TEXT, rule TEXT, duty TEXT, created_at INTEGER NOT NULL, body TEXT NOT NULL,
+    only_on TEXT);
 CREATE TABLE IF NOT EXISTS notice_channel (
     name TEXT PRIMARY KEY, since INTEGER NOT NULL, known INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS notice_delivery (
     key TEXT NOT NULL REFERENCES notice, channel TEXT NOT NULL, attempts INTEGER NOT NULL,
-    not_before INTEGER NOT NULL, claimed_at INTEGER, sent_at INTEGER, said TEXT,
+    not_before INTEGER NOT NULL, claimed_at INTEGER, sent_at INTEGER, said TEXT, skipped_at INTEGER,
     PRIMARY KEY (key, channel));
 CREATE TABLE IF NOT EXISTS duty (
     processor TEXT, rule TEXT, duty TEXT, opened_at INTEGER NOT NULL, closed_at INTEGER,
@@ -44,7 +47,7 @@ CREATE TABLE IF NOT EXISTS duty (
 _OWE = """
 INSERT INTO notice_delivery (key, channel, attempts, not_before)
 SELECT n.key, c.name, 0, 0 FROM notice n CROSS JOIN notice_channel c
-WHERE c.known AND (
+WHERE c.known AND (n.only_on IS NULL OR n.only_on = c.name) AND (
     n.created_at >= c.since
     OR n.duty IS NOT NULL AND n.created_at >= c.since - :news
     OR NOT EXISTS (SELECT 1 FROM notice_delivery d WHERE d.key = n.key AND d.sent_at IS NOT NULL))
@@ -52,9 +55,9 @@ ON CONFLICT DO NOTHING
 """
 
 _DUE = """
-SELECT d.key, d.attempts, n.kind, n.severity, n.processor, n.rule, n.duty, n.created_at, n.body
+SELECT d.attempts, n.*
 FROM notice_delivery d JOIN notice n USING (key) JOIN notice_channel c ON c.name = d.channel
-WHERE c.known AND d.channel = :channel AND d.sent_at IS NULL
+WHERE c.known AND d.channel = :channel AND d.sent_at IS NULL AND d.skipped_at IS NULL
 AND (d.not_before <= :now OR d.claimed_at > :ahead)
 ORDER BY CASE WHEN d.attempts = 0 THEN n.created_at ELSE d.not_before END, n.created_at, d.key
 LIMIT 1
@@ -63,7 +66,7 @@ LIMIT 1
 _WAITING = """
 SELECT d.channel, count(*), sum(d.said IS NOT NULL), min(n.created_at)
 FROM notice_delivery d JOIN notice n USING (key) JOIN notice_channel c ON c.name = d.channel
-WHERE c.known AND d.sent_at IS NULL GROUP BY d.channel ORDER BY d.channel
+WHERE c.known AND d.sent_at IS NULL AND d.skipped_at IS NULL GROUP BY d.channel ORDER BY d.channel
 """
 
 
@@ -81,8 +84,8 @@ class SqliteOutbox:
         row = (notice.key, notice.kind, notice.severity, *names, notice.created_at)
         with self._begin() as database:
             database.execute(
-                "INSERT INTO notice VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (*row, body_text(notice.body)),
+                "INSERT INTO notice VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (*row, body_text(notice.body), notice.channel),
             )
             database.execute(_OWE, {"news": NEWS_OF_DUTIES})
 
@@ -125,19 +128,20 @@ class SqliteOutbox:
             found = database.execute(_DUE, {"channel": channel, **limits}).fetchone()
             if found is None:
                 return None
-            key, attempts, kind, severity, processor, rule, duty, created_at, body = found
+            attempts, *row = found
+            key = row[0]
             database.execute(
                 "UPDATE notice_delivery SET attempts = attempts + 1, claimed_at = ?,"
                 " not_before = ? WHERE (key, channel) = (?, ?)",
                 (now, now + lease_us, key, channel),
             )
-        told = _notice(key, kind, severity, processor, rule, duty, created_at, body)
+        told = _notice(row)
         return Claim(told, channel, attempts + 1)
 
     def sent(self, claim: Claim, now: Instant, answer: str) -> None:
         with self._begin() as database:
             database.execute(
-                "UPDATE notice_delivery SET sent_at = ?, said = ?"
+                "UPDATE notice_delivery SET sent_at = ?, said = ?, skipped_at = NULL"
                 " WHERE (key, channel) = (?, ?) AND sent_at IS NULL",
                 (now, answer, claim.notice.key, claim.channel),
             )
@@ -148,6 +152,14 @@ class SqliteOutbox:
                 "UPDATE notice_delivery SET not_before = ?, said = ?"
                 " WHERE (key, channel, attempts) = (?, ?, ?) AND sent_at IS NULL",
                 (again_at, error, claim.notice.key, claim.channel, claim.attempts),
+            )
+
+    def skipped(self, claim: Claim, now: Instant, skip: Skip) -> None:
+        with self._begin() as database:
+            database.execute(
+                "UPDATE notice_delivery SET skipped_at = ?, said = ? WHERE (key, channel) = (?, ?)"
+                " AND sent_at IS NULL AND skipped_at IS NULL",
+                (now, skip.why, claim.notice.key, claim.channel),
             )
 
     def open_duties(self) -> Sequence[OpenDuty]:
@@ -175,7 +187,7 @@ class SqliteOutbox:
                 " WHERE d.channel = ? AND d.sent_at > ? AND d.sent_at <= ? ORDER BY d.sent_at",
                 (channel, since, until),
             ).fetchall()
-        return [Told(_notice(*row), sent_at) for sent_at, *row in found]
+        return [Told(_notice(row), sent_at) for sent_at, *row in found]
 
     def waiting(self) -> Sequence[Waiting]:
         with self._begin() as database:
@@ -194,16 +206,8 @@ class SqliteOutbox:
             database.close()  # rolls back what was not committed
 
 
-def _notice(
-    key: str,
-    kind: str,
-    severity: str,
-    processor: str | None,
-    rule: str | None,
-    duty: str | None,
-    created_at: Instant,
-    body: str,
-) -> Notice:
+def _notice(row: Sequence[Any]) -> Notice:
+    key, kind, severity, processor, rule, duty, created_at, body, channel = row
     return Notice(
         key=key,
         kind=Kind(kind),
@@ -213,4 +217,5 @@ def _notice(
         duty=duty,
         created_at=created_at,
         body=body_from(body),
+        channel=channel,
     )

@@ -18,7 +18,8 @@ from typing import Final, TypeAlias
 
 from alerts import words
 from alerts.channel import BadSettings
-from alerts.channels.http import HttpSettings, Poster, checked_url, rfc3339
+from alerts.channels.http import HttpSettings, Poster, rfc3339
+from alerts.channels.urls import checked_url
 from monitor.facts import Instant
 from monitor.notices import Body, ClosedDuty, Kind, Notice, OpenDuty, Severity, Told
 
@@ -36,10 +37,12 @@ class AlertmanagerSettings(HttpSettings):
 
     Open duties are shown every *every_s* seconds and end by themselves after *life_s* without;
     an event is an alert for *event_life_s*, posted again as often. *generator_url* is linked from
-    each alert.
+    each alert. It is usually beside us, in a network of one's own, so that is allowed; addresses of
+    no network (link-local, metadata of a cloud) are not.
     """
 
     name: str = "alertmanager"
+    allow_private: bool = True
     every_s: int = 60
     life_s: int = 300
     event_life_s: int = 3600

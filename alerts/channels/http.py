@@ -1,7 +1,8 @@
 """One POST to a receiver: bounded in time, to the given address only, saying nothing it should not.
 
-Uses the transport of httpx and not its client: no redirects, cookies, ``.netrc`` or proxies from
-the environment, and no log line with the address, which for many receivers is a secret itself.
+Uses httpcore, what is below httpx: no redirects, cookies, ``.netrc`` or proxies from the
+environment, and no log line with the address, which for many receivers is a secret itself. Of an
+answer the status and the headers are read, which httpcore bounds, and no more.
 """
 
 from __future__ import annotations
@@ -17,18 +18,28 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
+import httpcore
 import httpx
 
 from alerts.channel import BadSettings, NotDelivered, checked_name
+from alerts.channels.connecting import Checked, Refused, Resolve, system_addresses
+from alerts.channels.urls import check_host, checked_url
 from monitor.facts import Instant
 
 LONGEST_RETRY_AFTER_S: Final = 3600.0
 _LONGEST_TIMEOUT_S: Final = 20.0
 _WHOLE: Final = 3  # timeouts: connect, send and wait each may take one; a lease is 120 s
-_SLOW: Final = "no answer in time"
-_PASSING: Final = {
+SLOW: Final = "no answer in time"
+NOT_ALLOWED: Final = "its address is not allowed (allow_private)"
+_FAILED: Final = (
+    httpcore.NetworkError,
+    httpcore.TimeoutException,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+)
+PASSING: Final = {
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.TOO_EARLY,
     HTTPStatus.TOO_MANY_REQUESTS,
@@ -40,7 +51,9 @@ class HttpSettings:
     """Where to post, and how. Raises BadSettings, which quotes no value.
 
     *authorization* is the whole value of that header. *ca_file* replaces the system's
-    certificate authorities. *proxy* is an address such as ``http://proxy:3128``.
+    certificate authorities. *proxy* is an address such as ``http://proxy:3128``; then the proxy
+    resolves the receiver's name, and it is for the proxy to say where that may lead.
+    *allow_private*: the receiver may be in a network of one's own, or on this machine.
     """
 
     name: str
@@ -49,10 +62,12 @@ class HttpSettings:
     authorization: str | None = field(default=None, repr=False)
     ca_file: Path | None = None
     proxy: str | None = field(default=None, repr=False)
+    allow_private: bool = False
 
     def __post_init__(self) -> None:
         checked_name(self.name)
         checked_url("url", self.url)
+        check_host("url", httpx.URL(self.url).host, private=self.allow_private)
         if self.proxy is not None:
             checked_url("proxy", self.proxy, login=True)
         if not 0 < self.timeout_s <= _LONGEST_TIMEOUT_S:
@@ -66,14 +81,9 @@ class HttpSettings:
 class Poster:
     """Posts to one receiver, a new connection each time. Raises BadSettings for bad files."""
 
-    def __init__(self, settings: HttpSettings) -> None:
+    def __init__(self, settings: HttpSettings, resolve: Resolve = system_addresses) -> None:
         self._settings = settings
-        self._transport = httpx.HTTPTransport(
-            verify=_tls(settings.ca_file),
-            trust_env=False,
-            proxy=settings.proxy,
-            limits=httpx.Limits(max_keepalive_connections=0),
-        )
+        self._pool = _pool(settings, resolve)
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str], now: Instant) -> str:
         """Return the status code of the confirmation, or raise NotDelivered.
@@ -84,24 +94,32 @@ class Poster:
         request = self._request(path, body, headers, line)
         try:
             with line.cut_after(_WHOLE * self._settings.timeout_s):
-                response = self._transport.handle_request(request)
+                response = self._pool.handle_request(request)
                 response.close()
-        except httpx.TransportError as exc:
+        except Refused:
+            raise NotDelivered(NOT_ALLOWED, permanent=True) from None
+        except _FAILED as exc:
             # From None: the chain holds the request, with its address and headers.
-            raise NotDelivered(_SLOW if line.was_cut else _why(exc)) from None
+            raise NotDelivered(SLOW if line.was_cut else _why(exc)) from None
         return _judge(response, now)
 
     def _request(
         self, path: str, body: bytes, headers: Mapping[str, str], line: _Line
-    ) -> httpx.Request:
+    ) -> httpcore.Request:
         settings = self._settings
-        own = {"content-type": "application/json", "user-agent": "facetally"}
+        url = httpx.URL(settings.url.rstrip("/") + path if path else settings.url)
+        own = {
+            "host": url.netloc.decode(),
+            "content-length": str(len(body)),
+            "content-type": "application/json",
+            "user-agent": "facetally",
+        }
         if settings.authorization is not None:
             own["authorization"] = settings.authorization
-        return httpx.Request(
+        return httpcore.Request(
             "POST",
-            settings.url.rstrip("/") + path if path else settings.url,
-            headers={**own, **headers},
+            _core(url),
+            headers=list({**own, **headers}.items()),
             content=body,
             extensions={
                 "timeout": httpx.Timeout(settings.timeout_s).as_dict(),
@@ -110,10 +128,33 @@ class Poster:
         )
 
 
+def _pool(settings: HttpSettings, resolve: Resolve) -> httpcore.ConnectionPool:
+    tls = _tls(settings.ca_file)
+    if settings.proxy is None:
+        checked = Checked(private=settings.allow_private, resolve=resolve)
+        return httpcore.ConnectionPool(
+            ssl_context=tls, max_keepalive_connections=0, network_backend=checked
+        )
+    proxy = httpx.Proxy(settings.proxy)
+    return httpcore.HTTPProxy(
+        _core(proxy.url),
+        proxy_auth=proxy.raw_auth,
+        ssl_context=tls,
+        proxy_ssl_context=tls if proxy.url.scheme == "https" else None,
+        max_keepalive_connections=0,
+    )
+
+
+def _core(url: httpx.URL) -> httpcore.URL:
+    return httpcore.URL(
+        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+    )
+
+
 class _Line:
     """The connection of one attempt, to be cut when the attempt has taken too long.
 
-    A timeout of httpx is for one read: a receiver that sends a byte now and then would hold the
+    A timeout of httpcore is for one read: a receiver that sends a byte now and then would hold the
     channel, and all its other notices, for as long as it likes.
     """
 
@@ -123,7 +164,7 @@ class _Line:
         self.was_cut = False
 
     def follow(self, event: str, info: Mapping[str, object]) -> None:
-        """Take note of the socket in use: the trace extension of httpx calls this."""
+        """Take note of the socket in use: the trace extension of httpcore calls this."""
         if not event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             return
         stream = info["return_value"]
@@ -154,16 +195,21 @@ class _Line:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
 
-def _judge(response: httpx.Response, now: Instant) -> str:
-    status = response.status_code
-    if response.is_success:
+def _judge(response: httpcore.Response, now: Instant) -> str:
+    status = response.status
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return str(status)
-    passing = status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    passing = status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
     raise NotDelivered(
         f"answered {status}",
         permanent=not passing,
-        retry_after_s=_retry_after(response.headers.get("retry-after"), now) if passing else None,
+        retry_after_s=_retry_after(_header(response, b"retry-after"), now) if passing else None,
     )
+
+
+def _header(response: httpcore.Response, name: bytes) -> str | None:
+    found = (value for key, value in response.headers if key.lower() == name)
+    return next((value.decode("latin-1") for value in found), None)
 
 
 def _retry_after(value: str | None, now: Instant) -> float | None:
@@ -181,15 +227,15 @@ def _retry_after(value: str | None, now: Instant) -> float | None:
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_S)
 
 
-def _why(exc: httpx.TransportError) -> str:
+def _why(exc: Exception) -> str:
     cause: BaseException | None = exc
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return "its certificate is not accepted"
         cause = cause.__cause__ or cause.__context__
-    if isinstance(exc, httpx.TimeoutException):
-        return _SLOW
-    if isinstance(exc, httpx.ConnectError):
+    if isinstance(exc, httpcore.TimeoutException):
+        return SLOW
+    if isinstance(exc, httpcore.ConnectError):
         return "no connection"
     return f"the connection failed ({type(exc).__name__})"
 
@@ -203,21 +249,6 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
 
 def _fits_a_header(text: str) -> bool:
     return text.isascii() and text.isprintable() and bool(text.strip())
-
-
-def checked_url(setting: str, text: str, *, login: bool = False) -> None:
-    """Raise BadSettings, which names *setting*, unless *text* is an http or https URL."""
-    try:
-        url = httpx.URL(text)
-        urlsplit(text).port  # noqa: B018 - raises for ports and brackets that httpx lets pass
-    except (httpx.InvalidURL, ValueError):
-        raise BadSettings(f"{setting}: is no URL") from None
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise BadSettings(f"{setting}: must be http://... or https://...")
-    if url.userinfo and not login:
-        raise BadSettings(f"{setting}: no user or password in it, use authorization")
-    if url.fragment:
-        raise BadSettings(f"{setting}: no fragment (#...) in it")
 
 
 def rfc3339(instant: Instant) -> str:

@@ -16,6 +16,7 @@ from typing import Final
 
 from alerts import words
 from alerts.channel import BadSettings
+from alerts.channels.connecting import Resolve, system_addresses
 from alerts.channels.http import HttpSettings, Poster, rfc3339
 from monitor.facts import Instant
 from monitor.notices import Notice
@@ -45,9 +46,9 @@ class WebhookSettings(HttpSettings):
 class Webhook:
     """Posts each notice as JSON, signed. Any 2xx confirms it."""
 
-    def __init__(self, settings: WebhookSettings) -> None:
+    def __init__(self, settings: WebhookSettings, resolve: Resolve = system_addresses) -> None:
         self._name = settings.name
-        self._poster = Poster(settings)
+        self._poster = Poster(settings, resolve)
         self._keys = [key_bytes("secret", settings.secret)]
         if settings.previous_secret is not None:
             self._keys.append(key_bytes("previous_secret", settings.previous_secret))

@@ -8,6 +8,7 @@ import click
 
 from deploy.cli import (
     accepting,
+    ack,
     auditing,
     calendars,
     changing,
@@ -18,9 +19,12 @@ from deploy.cli import (
     filing,
     ical,
     looking,
+    notices,
+    notify,
     numbers,
     running,
     setting_up,
+    silence,
 )
 from deploy.cli.common import EXPECTED, MISUSE, fail
 from deploy.cli.edge import start_logging, without_text
@@ -28,8 +32,6 @@ from deploy.cli.edge import start_logging, without_text
 _LATER = {
     "web": "the web page is not built yet",
     "reconcile": "reconciling against a listing is not built yet",
-    "notify": "test notices are not built yet",
-    "notices": "listing notices is not built yet",
 }
 
 
@@ -88,6 +90,7 @@ for command in (
     *demo.COMMANDS,
     *setting_up.COMMANDS,
     *running.COMMANDS,
+    *notify.COMMANDS,
     *feeding.COMMANDS,
     *looking.COMMANDS,
     *explaining.COMMANDS,
@@ -99,6 +102,9 @@ for command in (
     *auditing.COMMANDS,
     *calendars.COMMANDS,
     *ical.COMMANDS,
+    *ack.COMMANDS,
+    *silence.COMMANDS,
+    *notices.COMMANDS,
 ):
     cli.add_command(command)
 

@@ -86,7 +86,8 @@ def _ready(supervisor: Supervisor) -> None:
 @config_option
 def alerts_command(config: str | None) -> None:
     """Send notices to the configured channels until SIGTERM; export the ledger's metrics."""
-    from alerts.service import run_alerts  # noqa: PLC0415 - httpx is slow to import
+    from alerts.service import CHORES, run_alerts  # noqa: PLC0415 - httpx is slow to import
+    from deploy.telling import acknowledging, beside  # noqa: PLC0415 - likewise
 
     monitor = monitor_of(config)
     stop = threading.Event()
@@ -94,12 +95,15 @@ def alerts_command(config: str | None) -> None:
         # In a thread: the handler may interrupt this one while it holds the lock of the event.
         signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
     supervisor, names = Supervisor(), [one.name for one in monitor.settings.channels]
+    names.append(CHORES)
     loops = Together(supervisor, names, _LONGEST_TURN)
     metrics = serve_alerts_metrics(monitor, loops.turned)
     channels = [open_channel(one) for one in monitor.settings.channels]
     log.info("sending to %s", ", ".join(channel.name for channel in channels))
     outbox = SqlOutbox(monitor.engine, sources_of(monitor.settings), clock)
-    run_alerts(outbox, channels, clock, stop, 0.5, metrics=metrics)
+    with acknowledging(monitor):
+        more = beside(monitor, metrics)
+        run_alerts(outbox, channels, clock, stop, 0.5, metrics=metrics, beside=more)
     supervisor.tell(STOPPING)
 
 

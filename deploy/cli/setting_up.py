@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from deploy.channels import open_channel
 from deploy.cli.common import config_option, settings_of
 from deploy.wiring import calendar_of, upgrade_database
 
@@ -38,12 +39,16 @@ def check_command(config: str | None) -> None:
     """Check the settings file without Kafka or a database."""
     settings = settings_of(config)
     calendar = calendar_of(settings)
+    for channel in settings.channels:
+        open_channel(channel)  # reads its secrets; nothing is sent
     click.echo(f"{settings.path}: good")
     for topic in settings.topics:
         click.echo(f"  topic {topic.name}: source {topic.source}")
     for rule in settings.rules:
         if rule.enabled:
             click.echo(f"  rule {rule.id}: {rule.source}")
+    for channel in settings.channels:
+        click.echo(f"  channel {channel.name}")
     click.echo(f"  calendar {calendar.version}, published to {calendar.last_day}")
 
 

@@ -53,6 +53,7 @@ metrics_address = "127.0.0.1:0"
 kind = "webhook"
 name = "webhook"
 url = "{url}"
+allow_private = true
 secret_file = "{secret_file}"
 
 [[channels]]

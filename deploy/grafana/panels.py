@@ -6,64 +6,11 @@ processes. ``$processor`` is chosen in Grafana; the length of a rate is Grafana'
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
+from deploy.grafana.drawing import Kind, Panel, Query, Row, lines, number, table
 
-class Kind(StrEnum):
-    """How a panel draws."""
-
-    LINES = "timeseries"
-    NUMBER = "stat"
-    TABLE = "table"
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """One PromQL expression, and how its series are called."""
-
-    expr: str
-    legend: str
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One panel: *unit* is Grafana's name of it; a number is red from *red* on, or below *low*."""
-
-    title: str
-    description: str
-    kind: Kind
-    unit: str
-    queries: tuple[Query, ...]
-    width: int = 12
-    red: float | None = None
-    low: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Panels under one heading."""
-
-    title: str
-    panels: tuple[Panel, ...]
-
-
-def lines(title: str, description: str, unit: str, *queries: tuple[str, str]) -> Panel:
-    """Return a panel of lines over time, half as wide as the page."""
-    return Panel(title, description, Kind.LINES, unit, tuple(Query(*one) for one in queries))
-
-
-def number(title: str, description: str, expr: str, *, red: float | None = 1) -> Panel:
-    """Return a panel of one number, a sixth of the page; red from *red* on, or else below 1."""
-    low = 1.0 if red is None else None
-    return Panel(title, description, Kind.NUMBER, "short", (Query(expr, title),), 4, red, low)
-
-
-def table(title: str, description: str, unit: str, expr: str) -> Panel:
-    """Return a panel that lists the series of now."""
-    return Panel(title, description, Kind.TABLE, unit, (Query(expr, ""),))
-
+__all__ = ["ROWS", "Kind", "Panel", "Query"]
 
 _OF: Final = '{processor=~"$processor"}'
 _BY_DUTY: Final = "max by (processor, rule, duty)"
@@ -349,6 +296,41 @@ ROWS: Final = (
                 (
                     "time() - max by (channel) (facetally_alerts_last_round_timestamp_seconds)",
                     "seconds since the last round {{channel}}",
+                ),
+            ),
+        ),
+    ),
+    Row(
+        "Pages and who can be told",
+        (
+            lines(
+                "Pages that nobody has acknowledged",
+                "With an escalation; Prometheus pages those that have come to its last step.",
+                "short",
+                ("max(facetally_pages_unacknowledged)", "open"),
+                ("max(facetally_pages_after_last_step)", "after the last step"),
+                ("max(facetally_silences_active)", "silences in force"),
+            ),
+            lines(
+                "Age of the oldest page that nobody has acknowledged",
+                "It ends with an acknowledgement, or when its duty is owed no more.",
+                "s",
+                ("max(facetally_page_oldest_unacknowledged_age_seconds)", "oldest"),
+            ),
+            lines(
+                "People and steps that nothing reaches",
+                "All of their channels have failed for over five minutes.",
+                "short",
+                (
+                    "sum(max by (responder) (facetally_responder_unreachable)) or vector(0)",
+                    "responders",
+                ),
+                (
+                    (
+                        "sum(max by (escalation, step) (facetally_escalation_step_unreachable))"
+                        " or vector(0)"
+                    ),
+                    "steps",
                 ),
             ),
         ),

@@ -2,8 +2,8 @@
 
 A claim is looked for in a read, which waits for nobody, and taken by an update that holds only if
 nothing has changed since: a sender that looks every second never keeps a batch waiting for
-nothing. A delivery is one entry of the audit log, written with its mark; failed attempts are not,
-they are kept beside the delivery to be shown.
+nothing. A delivery, and that one is skipped, is one entry of the audit log, written with its mark;
+failed attempts are not, they are kept beside the delivery to be shown.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from monitor.notices import (
     Notice,
     OpenDuty,
     Severity,
+    Skip,
     Told,
     Waiting,
     body_from,
@@ -53,7 +54,9 @@ from monitor.store.names import Names
 from monitor.store.trust import Trust
 from monitor.trust import Sources, Why, in_body
 
+SKIPPED = "notice.skipped"
 _n, _d, _c = schema.notices.c, schema.deliveries.c, schema.channels.c
+_OWED = (_d.sent_at.is_(None), _d.skipped_at.is_(None))
 _LONGEST = 200
 
 
@@ -98,7 +101,7 @@ class SqlOutbox:
             if found is None:
                 return None
             if self._take(found, channel, now, now + lease_us):
-                return Claim(_notice(found), channel, found.attempts + 1)
+                return Claim(notice_of(found), channel, found.attempts + 1)
             # Another caller came first: look for the next one.
 
     def _take(self, found: Row[Any], channel: str, now: Instant, until: Instant) -> bool:
@@ -107,7 +110,7 @@ class SqlOutbox:
             _d.channel == channel,
             _d.attempts == found.attempts,
             _d.not_before == found.not_before,
-            _d.sent_at.is_(None),
+            *_OWED,
         )
         lease = {"attempts": found.attempts + 1, "claimed_at": now, "not_before": until}
         with self._engine.begin() as connection:
@@ -118,23 +121,37 @@ class SqlOutbox:
         """Mark as delivered and write the audit entry; a second mark does neither."""
         answer = _shown(answer)
         with self._engine.begin() as connection:
-            mark = _of(claim).values(sent_at=now, answer=answer)
+            arrived = {"skipped_at": None, "skipped": None, "silence": None}
+            mark = _of(claim).values(sent_at=now, answer=answer, **arrived)
             if connection.execute(mark).rowcount != 1:
                 return
-            body = {
-                "notice": claim.notice.key,
-                "kind": claim.notice.kind.value,
-                "channel": claim.channel,
-                "attempts": claim.attempts,
-                "answer": answer,
-            }
+            well = (_c.channel == claim.channel, _c.failing_since.is_not(None))
+            connection.execute(update(schema.channels).where(*well).values(failing_since=None))
+            body = _body_of(claim) | {"attempts": claim.attempts, "answer": answer}
             audit.append(connection, now, "notice.sent", claim.notice.processor, body)
 
     def failed(self, claim: Claim, again_at: Instant, error: str) -> None:
         """Keep *error* to be shown, due again at *again_at*; no effect on a lease lost since."""
         ours = _of(claim).where(_d.attempts == claim.attempts)
         with self._engine.begin() as connection:
-            connection.execute(ours.values(not_before=again_at, error=_shown(error)))
+            values = ours.values(not_before=again_at, error=_shown(error))
+            if connection.execute(values).rowcount == 1:
+                connection.execute(_failing(claim))
+
+    def skipped(self, claim: Claim, now: Instant, skip: Skip) -> None:
+        """Mark as not to be told on this channel, with an audit entry; a second mark does neither.
+
+        What was delivered or skipped stays so.
+        """
+        with self._engine.begin() as connection:
+            mark = _of(claim).where(_d.skipped_at.is_(None))
+            values = {"skipped_at": now, "skipped": skip.why, "silence": skip.silence}
+            if connection.execute(mark.values(values)).rowcount != 1:
+                return
+            body = _body_of(claim) | {"why": skip.why}
+            if skip.silence is not None:
+                body["silence"] = skip.silence
+            audit.append(connection, now, SKIPPED, claim.notice.processor, body)
 
     def open_duties(self) -> Sequence[OpenDuty]:
         """Return every duty that is owed now, with its current days, in the order of opening.
@@ -183,7 +200,7 @@ class SqlOutbox:
             .order_by(_d.sent_at, _n.id)
         )
         with reading(self._engine) as connection:
-            return [Told(_notice(row), row.sent_at) for row in connection.execute(query)]
+            return [Told(notice_of(row), row.sent_at) for row in connection.execute(query)]
 
     def waiting(self) -> Sequence[Waiting]:
         """Return what the known channels have not delivered, by channel."""
@@ -217,7 +234,7 @@ def read_waiting(connection: Connection) -> list[Waiting]:
     query = (
         select(_d.channel, func.count(), func.sum(failing), func.min(_n.created_at))
         .select_from(_known_deliveries())
-        .where(_d.sent_at.is_(None))
+        .where(*_OWED)
         .group_by(_d.channel)
         .order_by(_d.channel)
     )
@@ -240,7 +257,7 @@ def _due(channel: str, now: Instant, lease_us: int) -> Select[Any]:
     return (
         select(schema.notices, _d.attempts, _d.not_before)
         .select_from(_known_deliveries())
-        .where(_d.channel == channel, _d.sent_at.is_(None), due)
+        .where(_d.channel == channel, *_OWED, due)
         .order_by(since, _n.created_at, _n.id)
         .limit(1)
     )
@@ -257,10 +274,11 @@ def _unowed() -> Select[Any]:
         ~delivered,
     )
     missing = ~exists().where(owed.notice_id == _n.id, owed.channel == _c.channel)
+    meant = or_(_n.channel.is_(None), _n.channel == _c.channel)
     return (
         select(_n.id, _c.channel, literal(0), literal(0))
         .select_from(schema.notices.join(schema.channels, true()))
-        .where(_c.active, missing, news)
+        .where(_c.active, missing, meant, news)
         # In one order, so that two who repair at once cannot wait for each other.
         .order_by(_n.id, _c.channel)
     )
@@ -292,7 +310,25 @@ def _of(claim: Claim) -> Update:
     )
 
 
-def _notice(row: Row[Any]) -> Notice:
+def _body_of(claim: Claim) -> dict[str, object]:
+    """Return what an entry says of the delivery that *claim* is about."""
+    return {
+        "notice": claim.notice.key,
+        "kind": claim.notice.kind.value,
+        "channel": claim.channel,
+    }
+
+
+def _failing(claim: Claim) -> Update:
+    """Return the note of when the channel of *claim* began to fail, unless it has."""
+    number = select(_n.id).where(_n.key == claim.notice.key).scalar_subquery()
+    tried = select(_d.claimed_at).where(_d.notice_id == number, _d.channel == claim.channel)
+    first = (_c.channel == claim.channel, _c.failing_since.is_(None))
+    return update(schema.channels).where(*first).values(failing_since=tried.scalar_subquery())
+
+
+def notice_of(row: Row[Any]) -> Notice:
+    """Return the notice in a row of the table."""
     return Notice(
         key=row.key,
         kind=Kind(row.kind),
@@ -302,6 +338,7 @@ def _notice(row: Row[Any]) -> Notice:
         duty=row.duty,
         created_at=row.created_at,
         body=body_from(row.body),
+        channel=row.channel,
     )
 
 

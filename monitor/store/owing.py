@@ -239,7 +239,7 @@ def _ask_no_more(connection: Connection, number: int) -> None:
 
 
 def notify(connection: Connection, notice: Notice) -> bool:
-    """Write *notice* and owe it to every known channel, once for its key."""
+    """Write *notice* and owe it to every known channel, or to its one, once for its key."""
     dialect = sqlite if is_sqlite(connection) else postgresql
     row = {
         "key": notice.key,
@@ -250,12 +250,15 @@ def notify(connection: Connection, notice: Notice) -> bool:
         "duty": notice.duty,
         "created_at": notice.created_at,
         "body": body_text(notice.body),
+        "channel": notice.channel,
     }
     statement = dialect.insert(schema.notices).values(row).on_conflict_do_nothing()
     number = connection.execute(statement.returning(schema.notices.c.id)).scalar()
     if number is None:
         return False
     active = select(schema.channels.c.channel).where(schema.channels.c.active)
+    if notice.channel is not None:
+        active = active.where(schema.channels.c.channel == notice.channel)
     for channel in connection.scalars(active).all():
         delivery = {
             "notice_id": number,

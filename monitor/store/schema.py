@@ -3,10 +3,9 @@
 Registers (what is so now): ``subjects`` (one packed row per subject and processor), ``faces`` (the
 owner of each named slot), ``links``, ``removals``, ``stock``. Evidence (append-only): ``book``,
 ``audit``. What is owed: ``reaches``, ``duties``, ``steps``, ``terminations``, ``changes``,
-``notices``, ``deliveries``, ``channels``. The way in: ``moments``, ``positions``, ``topics``,
-``ends``, ``feeds``, ``snapshots``, ``rejects``, ``ignored``, ``unverified``, ``files``. Told by
-people: ``told_numbers``, ``told_events``. For early warnings and forecasts: ``approaches``,
-``days``.
+what is told (``schema_told``). The way in: ``moments``, ``positions``, ``topics``, ``ends``,
+``feeds``, ``snapshots``, ``rejects``, ``ignored``, ``unverified``, ``files``. Told by people:
+``told_numbers``, ``told_events``. For early warnings and forecasts: ``approaches``, ``days``.
 """
 
 from __future__ import annotations
@@ -28,10 +27,25 @@ from monitor.store.schema_kit import key as _key
 from monitor.store.schema_kit import keyed as _keyed
 from monitor.store.schema_kit import may as _may
 from monitor.store.schema_kit import must as _must
-from monitor.store.schema_kit import part as _part
 from monitor.store.schema_kit import table as _table
+from monitor.store.schema_told import (
+    acknowledgements,
+    channels,
+    deliveries,
+    notices,
+    pages,
+    silences,
+)
 
-__all__ = ["metadata"]
+__all__ = [
+    "acknowledgements",
+    "channels",
+    "deliveries",
+    "metadata",
+    "notices",
+    "pages",
+    "silences",
+]
 
 meta = _keyed("meta", _key("name", Text), _must("value", Text))
 
@@ -226,37 +240,6 @@ changes = _table(
     _may("by", Text),
     _may("reason", Text),
     UniqueConstraint("processor_id", "kind", "what"),
-)
-notices = _table(
-    "notices",
-    Column("id", Serial, primary_key=True),
-    _must("key", Text),
-    _must("kind", Text),
-    _must("severity", Text),
-    _may("processor", Text),
-    _may("rule", Text),
-    _may("duty", Text),
-    _must("created_at", BigInteger),
-    _must("body", Text),
-    UniqueConstraint("key"),
-)
-deliveries = _keyed(
-    "deliveries",
-    _key("notice_id", BigInteger),
-    _key("channel", Text),
-    _must("attempts", Integer),
-    _must("not_before", BigInteger),
-    _may("claimed_at", BigInteger),  # by the clock that gave `not_before`
-    _may("sent_at", BigInteger),
-    _may("answer", Text),
-    _may("error", Text),
-    # What is due, without wading through what was sent in all the years before.
-    _part("ix_deliveries_unsent", "channel", "not_before", where="sent_at IS NULL"),
-    # What was told lately, likewise.
-    _part("ix_deliveries_sent", "channel", "sent_at", where="sent_at IS NOT NULL"),
-)
-channels = _keyed(
-    "channels", _key("channel", Text), _must("known_since", BigInteger), _must("active", Boolean)
 )
 
 # -- the way in ------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ class Told(NamedTuple):
 def told(connection: Connection) -> Sequence[Told]:
     """Return what is owed and was sent to every channel, in the order of the notices."""
     query = (
-        select(schema.notices, _d.channel, _d.attempts, _d.sent_at, _d.answer)
+        select(schema.notices, _d.channel.label("told_on"), _d.attempts, _d.sent_at, _d.answer)
         .join(schema.deliveries, _n.id == _d.notice_id)
         .order_by(_n.created_at, _n.id, _d.channel)
     )
@@ -42,7 +42,7 @@ def told(connection: Connection) -> Sequence[Told]:
             processor=row.processor,
             rule=row.rule,
             body=body_from(row.body),
-            channel=row.channel,
+            channel=row.told_on,
             attempts=row.attempts,
             sent_at=row.sent_at,
             answer=row.answer,

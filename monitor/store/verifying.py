@@ -21,6 +21,7 @@ from monitor.store import audit, owed, schema, stock, watches
 from monitor.store.digests import folded_digest, kept_digest, links_digest, owners_digest
 from monitor.store.misplaced import misplaced
 from monitor.store.names import Names
+from monitor.store.owed_told import answered_wrong
 from monitor.store.packing import unpack_version
 from monitor.store.registers import Working, load_row
 from monitor.store.sweeping import SIZES, Sizes, sweep
@@ -137,7 +138,7 @@ def _owed(connection: Connection, names: Names, rules: Sequence[Rule]) -> list[F
     """Compare duties, notices and deliveries with the audit log."""
     wrong = {
         "duties": owed.owed_wrong(connection, names, rules),
-        "notices": owed.told_wrong(connection),
+        "notices": [*owed.told_wrong(connection), *answered_wrong(connection)],
     }
     found = []
     for check, some in wrong.items():

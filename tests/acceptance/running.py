@@ -162,5 +162,6 @@ def settings(
 ) -> str:
     """Return a settings file over *topics* of CloudEvents that sends notices to *webhook*."""
     read = "".join(f'[[topics]]\nname = "{name}"\nsource = "cloudevents"\n' for name in topics)
-    channel = f'[[channels]]\nkind = "webhook"\nurl = "{webhook}"\nsecret = "{signing}"\n'
+    hook = f'[[channels]]\nkind = "webhook"\nurl = "{webhook}"\nallow_private = true\n'
+    channel = f'{hook}secret = "{signing}"\n'
     return f'bootstrap_servers = "{kafka.bootstrap}"\ngroup = "{group}"\n{head}\n{read}\n{channel}'

@@ -54,7 +54,7 @@ def settings(url: str, names: Sequence[str]) -> list[str]:
         '[[sources.db.tables]]\ntable = "public.face"\nface = "id"\nsubject = "person"',
         'processor = "beta"\nsystem = "gate"\n',
         '[[rules]]\nid = "frt.file"\nat_least = 2\n',
-        f'[[channels]]\nkind = "webhook"\nurl = "{url}"\nsecret = "{KEY}"\n',
+        f'[[channels]]\nkind = "webhook"\nurl = "{url}"\nallow_private = true\nsecret = "{KEY}"\n',
         '[[channels]]\nkind = "log"\n',
     ]
 

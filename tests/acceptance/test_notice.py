@@ -31,6 +31,7 @@ life_s = 4
 [[channels]]
 kind = "webhook"
 url = "{webhook}/notices"
+allow_private = true
 secret = "whsec_{secret}"
 
 [[channels]]

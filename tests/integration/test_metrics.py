@@ -194,6 +194,7 @@ def full(engine: Engine) -> CollectorRegistry:
     senders.crashed("log")
     senders.turned("log", NOW)
     senders.waiting("log", 0, 0, 0.0)
+    senders.reachable({"ann": True}, {("duties", 1): True})
     return registry
 
 
@@ -567,6 +568,9 @@ def test_senders_count_what_they_did(registry: CollectorRegistry) -> None:
     senders.crashed("webhook")
     senders.turned("log", NOW)
     senders.waiting("log", 3, 1, 5.0)
+    senders.pages(4, 90.0, 2)
+    senders.reachable({"ann": False, "bob": True}, {("duties", 1): True, ("duties", 2): False})
+    senders.silences(3)
     found = samples_of(exposed(registry))
 
     assert found == {
@@ -575,6 +579,12 @@ def test_senders_count_what_they_did(registry: CollectorRegistry) -> None:
         "duty_posts_total": {("alertmanager", "failed"): 1, ("alertmanager", "ok"): 1},
         "alerts_errors_total": {("webhook",): 1},
         "alerts_last_round_timestamp_seconds": {("log",): NOW / SECOND},
+        "pages_unacknowledged": {(): 4},
+        "page_oldest_unacknowledged_age_seconds": {(): 90},
+        "pages_after_last_step": {(): 2},
+        "responder_unreachable": {("ann",): 1, ("bob",): 0},
+        "escalation_step_unreachable": {("duties", "1"): 0, ("duties", "2"): 1},
+        "silences_active": {(): 3},
     }
 
 

@@ -53,6 +53,8 @@ FEW: Mapping[str, Mapping[str, object]] = {
         "evidence": "{}",
     },
     "told_numbers": {**TOLD, **SAID, "name": "persons", "number": 1},
+    "acknowledgements": {"notice_id": 1, "at": 1, "how": "command", **SAID},
+    "silences": {"made_at": 1, "until": 2, "kind": "gap", **SAID},
     "told_events": {**TOLD, **SAID, "kind": "incident", "reference": "r"},
 }
 

@@ -64,12 +64,14 @@ processors = ["gamma"]
 [[channels]]
 kind = "webhook"
 url = "{receiver}/notices"
+allow_private = true
 secret = "{signing}"
 
 [[channels]]
 kind = "webhook"
 name = "refused"
 url = "{receiver}/refused"
+allow_private = true
 secret = "{signing}"
 
 [[channels]]

@@ -163,7 +163,11 @@ def test_every_metric_of_health_is_watched() -> None:
         "facetally_batches_kept_total",
         "facetally_notices_waiting",
         "facetally_notices_sent_total",
+        # Said by the one that has come to its last step.
+        "facetally_pages_unacknowledged",
+        "facetally_page_oldest_unacknowledged_age_seconds",
         # No fault.
+        "facetally_silences_active",
         "facetally_ignored_records",
         "facetally_records_ignored_total",
     }

@@ -58,8 +58,10 @@ READING: Final = {
     "explain",
     "filing list",
     "filing show",
+    "notices",
     "positions",
     "rejects list",
+    "silence list",
     "status",
     "verify",
 }

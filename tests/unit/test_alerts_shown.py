@@ -134,8 +134,8 @@ def test_facts_and_words_in_both_languages_are_annotations() -> None:
         "late": "false",
         "summary": "A duty is open: filing of FR use, Art. 15 (acme 第一)",
         "summary_zh": "产生一项法定义务：人脸识别技术应用备案（第十五条）（acme 第一）",
-        "description": "individuals stored: 100000; last day to act: 2026-04-14",
-        "description_zh": "存储人数：100000；截止日：2026-04-14",
+        "description": "individuals stored: 100,000; last day to act: 2026-04-14",
+        "description_zh": "存储人数：100,000；截止日：2026年4月14日",
     }
 
 
@@ -166,7 +166,7 @@ def test_a_provisional_deadline_is_said_to_be_one() -> None:
     assert said.en == (
         "last day to act, provisional, calendar not published: between 2027-01-01 and 2027-01-11"
     )
-    assert said.zh == "截止日（暂定，节假日安排尚未公布）：2027-01-01 至 2027-01-11 之间"
+    assert said.zh == "截止日（暂定，节假日安排尚未公布）：2027年1月1日 至 2027年1月11日 之间"
 
 
 def test_an_unknown_rule_is_named_by_its_id() -> None:

@@ -28,8 +28,8 @@ LATER = format_datetime(datetime.fromtimestamp(NOW / 1e6 + 90, tz=UTC), usegmt=T
 
 
 def webhook(url: str, *, timeout_s: float = 10.0, **changes: object) -> Webhook:
-    settings = WebhookSettings(url=url, secret=SECRET, timeout_s=timeout_s, **changes)  # type: ignore[arg-type]  # each test names its own
-    return Webhook(settings)
+    given = {"url": url, "secret": SECRET, "timeout_s": timeout_s, "allow_private": True}
+    return Webhook(WebhookSettings(**{**given, **changes}))  # type: ignore[arg-type]  # each test names its own
 
 
 # Signed webhooks
@@ -227,6 +227,7 @@ def test_no_secret_in_errors_logs_or_texts(caplog: pytest.LogCaptureFixture) -> 
             secret=SECRET,
             previous_secret=PREVIOUS,
             authorization="Bearer canary",
+            allow_private=True,
         )
         channel = Webhook(settings)
         with pytest.raises(NotDelivered) as caught:

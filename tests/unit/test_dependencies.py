@@ -36,6 +36,10 @@ HOMES = {
     "rich": ("deploy",),
     "xlsxwriter": ("deploy/pack",),
     "icalendar": ("deploy/ical",),
+    "apprise": ("alerts/channels/apprise_child.py",),
+    "requests": ("alerts/channels/apprise_guard.py",),
+    "httpcore": ("alerts/channels",),
+    "httpx": ("alerts/channels",),
     "grafana_foundation_sdk": ("deploy/grafana",),
 }
 

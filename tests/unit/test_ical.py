@@ -106,7 +106,7 @@ def test_the_description_has_the_days_and_says_whose_day_it_is() -> None:
 
     assert "trigger day: 2026-09-01 (Beijing)" in text
     assert "last day to act: 2026-10-19" in text
-    assert "individuals stored: 100001" in text
+    assert "individuals stored: 100,001" in text
     assert text.endswith("The day is a day in Beijing; from 00:00 of the next it is too late.")
 
 
@@ -295,7 +295,7 @@ def test_a_clock_of_hours_rings_for_no_morning_that_is_too_late() -> None:
     event = shown(duty(deadline=hours))
 
     assert rings(event) == []
-    assert "too late from 2026-09-01T07:00:00+00:00 on" in event.description.value
+    assert "too late from 2026-09-01 15:00 (Beijing) on" in event.description.value
     assert "clock is one of hours" in event.description.value
 
 

@@ -112,7 +112,7 @@ def test_a_refusal_of_seconds_delays_a_page_by_seconds(desk: SqliteOutbox, statu
     desk.put(notice("a"))
     refused = NOW + 10 * SECOND
     with receiving(Answer(status), Answer(status), Answer(204)) as receiver:
-        channel = Webhook(WebhookSettings(url=receiver.url, secret=SECRET))
+        channel = Webhook(WebhookSettings(url=receiver.url, allow_private=True, secret=SECRET))
         for after in range(30):
             send_next(desk, channel, NOW + after * SECOND, STEADY)
     delivery = desk.delivery(notice("a").key, "webhook")
@@ -243,7 +243,7 @@ from alerts.outbox import Retry, send_next
 from tests.outbox_fake import SqliteOutbox
 
 database, url, secret, now, lease = sys.argv[1:]
-channel = Webhook(WebhookSettings(url=url, secret=secret))
+channel = Webhook(WebhookSettings(url=url, allow_private=True, secret=secret))
 send_next(SqliteOutbox(Path(database)), channel, int(now), Retry(lease_us=int(lease)))
 """
 
@@ -268,7 +268,7 @@ def test_killed_between_sending_and_marking_it_goes_again_with_the_same_key(
         os.kill(sender.pid, signal.SIGKILL)
         sender.wait()
 
-        channel = Webhook(WebhookSettings(url=receiver.url, secret=SECRET))
+        channel = Webhook(WebhookSettings(url=receiver.url, allow_private=True, secret=SECRET))
         within = send_next(desk, channel, NOW + LEASE - 1, STEADY)
         after = send_next(desk, channel, NOW + LEASE, STEADY)
         ids = [request.headers["webhook-id"] for request in receiver.requests]
@@ -303,7 +303,9 @@ def test_through_every_failure_of_a_receiver_each_notice_arrives_with_one_key(
         Answer(503, (("retry-after", "Thu, 01 Jan 2099 00:00:00 GMT"),)),
     ]
     with receiving(*failures, Answer(200)) as receiver:
-        channel = Webhook(WebhookSettings(url=receiver.url, secret=SECRET, timeout_s=0.3))
+        channel = Webhook(
+            WebhookSettings(url=receiver.url, allow_private=True, secret=SECRET, timeout_s=0.3)
+        )
         now = NOW
         while desk.waiting():
             if not send_next(desk, channel, now, STEADY):

@@ -10,13 +10,17 @@ import pytest
 from sqlalchemy import make_url
 
 from alerts.channels.alertmanager import AlertmanagerSettings
+from alerts.channels.apprise_channel import AppriseSettings
 from alerts.channels.log import LogSettings
 from alerts.channels.webhook import WebhookSettings
+from alerts.people import Hours, Person
+from alerts.routing import Escalation, Route, Routing, Step
 from deploy.reading import BadConfig
 from deploy.settings import Settings, load
 from monitor.approach import Levels
 from monitor.facts import Place
 from monitor.groups import Group
+from monitor.notices import Kind, Severity
 from monitor.rules import SHIPPED
 from tests.conftest import REPOSITORY
 
@@ -57,8 +61,16 @@ TABLE = (
     'processor = "acme"\nsystem = "gate"\n'
 )
 DEBEZIUM = '[sources.db]\nadapter = "debezium"\n'
+APPRISE = '[[channels]]\nkind = "apprise"\nurl = "dingtalk://c4fa1c4fa1c4fa1c4fa1c4fa1"\n'
 HOOK = f'[[channels]]\nkind = "webhook"\nurl = "https://example.org/hook"\nsecret = "{WEBHOOK}"\n'
 ALERTMANAGER = '[[channels]]\nkind = "alertmanager"\nurl = "http://127.0.0.1:9093"\n'
+ANN = '[[people]]\nname = "ann"\nchannels = ["webhook"]\n'
+PEOPLE = HOOK + ANN
+ESCALATION = (
+    f'{PEOPLE}[[escalations]]\nname = "e"\nsteps = [\n  {{ after = "0m", people = ["ann"] }},\n'
+    '  { after = "1h", channels = ["webhook"] },\n]\n'
+)
+ROUTE = '[[routes]]\nescalation = "e"\n'
 SASL = f'[sasl]\nusername = "u"\npassword = "{PASSWORD}"\n'
 
 
@@ -102,10 +114,15 @@ def test_a_topic_is_silent_by_its_own_hours_or_by_those_of_the_root(here: Path) 
 
 
 TABLES = {
+    "acknowledge",
     "channels",
     "early_warnings",
+    "escalations",
     "groups",
+    "people",
     "reject_limit",
+    "reminders",
+    "routes",
     "rules",
     "sasl",
     "sources",
@@ -126,7 +143,9 @@ SCALARS: Mapping[str, tuple[str, str, Callable[[Settings], object]]] = {
     "unconfirmed_after_minutes": ("7", "8.5", lambda s: s.unconfirmed_after_us / 6e7),
     "silent_after_hours": ("7", "8.5", lambda s: s.silent_after_hours),
     "max_batch_records": ("7", "8", lambda s: s.max_batch_records),
+    "language": ('"zh-CN"', "en", lambda s: s.language),
     "calendar_dir": ('"/a"', "/b", lambda s: str(s.calendar_dir)),
+    "silence_max_days": ("4", "5", lambda s: s.silence_max_days),
     "retention_years": ("4", "5", lambda s: s.retention_years),
     "remind_working_days": ("7", "8", lambda s: s.remind_working_days),
     "far_percent": ("7", "8.5", lambda s: s.far_percent),
@@ -318,14 +337,20 @@ def test_a_source_that_began_before_its_first_record_makes_its_topics_incomplete
 def test_all_kinds_of_channels_are_read(here: Path) -> None:
     settings = read(
         here,
-        f'{HOOK}ca_file = "ca.pem"\n{ALERTMANAGER}every_s = 30\n[[channels]]\nkind = "log"\n',
+        f'{HOOK}ca_file = "ca.pem"\n{ALERTMANAGER}every_s = 30\n{APPRISE}'
+        'language = "zh-CN"\n[[channels]]\nkind = "log"\n',
     )
-    hook, alertmanager, log = settings.channels
+    hook, alertmanager, apprise, log = settings.channels
 
     assert isinstance(hook, WebhookSettings)
     assert hook.ca_file == here / "ca.pem"
     assert isinstance(alertmanager, AlertmanagerSettings)
     assert alertmanager.every_s == 30
+    assert alertmanager.allow_private
+    assert isinstance(apprise, AppriseSettings)
+    assert apprise.language == "zh-CN"
+    assert not hook.allow_private
+    assert not apprise.allow_private
     assert log == LogSettings()
 
 
@@ -453,14 +478,144 @@ REFUSED: Mapping[str, tuple[str, str]] = {
     "a bad address": (ALERTMANAGER.replace("http:", "ftp:"), "channels[0].url: must be http"),
     "an unsigned webhook": (
         '[[channels]]\nkind = "webhook"\nurl = "https://example.org"',
-        "channels[0].secret: give secret or secret_file",
+        "channels[0].secret: is missing; give secret, secret_file or secret_env",
     ),
     "a weak webhook secret": (HOOK.replace(WEBHOOK, PASSWORD), "channels[0].secret"),
     "two channels of one name": (ALERTMANAGER + ALERTMANAGER, "name them apart"),
     "a bad name": (f'{ALERTMANAGER}name = "A B"', "channels[0].name: 1 to 63"),
+    "a webhook on this machine": (
+        HOOK.replace("https://example.org", "http://127.0.0.1"),
+        "channels[0].url: leads to an address that is not public",
+    ),
+    "a secret twice": (f'{HOOK}secret_env = "X"', "channels[0].secret: give one of"),
+    "no service of apprise": (
+        '[[channels]]\nkind = "apprise"\nurl = "x"',
+        "channels[0].url: must be",
+    ),
+    "a service that tells nobody": (
+        APPRISE.replace("dingtalk", "syslog"),
+        "channels[0].url: that service shows something on this machine",
+    ),
+    "an unsigned webhook by apprise": (
+        APPRISE.replace("dingtalk", "jsons"),
+        "channels[0].url: a plain POST is what kind webhook is for",
+    ),
+    "a language of a channel": (f'{APPRISE}language = "fr"', "channels[0].language: must be one"),
+    "a language": ('language = "fr"', "language: must be one of zh-CN, en"),
+    "too little time for apprise": (f"{APPRISE}timeout_s = 5", "channels[0].timeout_s: from 10"),
+    "too much time for apprise": (f"{APPRISE}timeout_s = 61", "channels[0].timeout_s: from 10"),
+    "a proxy that is none": (f'{APPRISE}proxy = "x"', "channels[0].proxy: "),
     "a misspelt key of a channel": (f"{ALERTMANAGER}evry_s = 5", "channels[0].evry_s: no such"),
     "a timeout beyond the lease": (f"{ALERTMANAGER}timeout_s = 90", "channels[0].timeout_s"),
     "authorities that are not there": (f'{HOOK}ca_file = "no"', "channels[0].ca_file: there is no"),
+    # who is told what
+    "a person without a channel": (
+        f'{HOOK}[[people]]\nname = "ann"',
+        "people[0].channels: give one that reaches 'ann'",
+    ),
+    "a person who is only in the log": (
+        '[[people]]\nname = "ann"\nchannels = ["log"]',
+        "people[0].channels: give one that reaches 'ann'; a log wakes nobody",
+    ),
+    "an unknown channel of a person": (
+        f'{HOOK}[[people]]\nname = "ann"\nchannels = ["phone"]',
+        "people[0].channels: there is no channel 'phone'; there are webhook",
+    ),
+    "a person twice": (PEOPLE + ANN, "people[1].name: 'ann' is there twice"),
+    "other hours": (f'{PEOPLE}hours = "night"', "people[0].hours: must be"),
+    "hours that end before they begin": (
+        f'{PEOPLE}from = "18:00"\nto = "09:00"',
+        "people[0].to: must be later than from",
+    ),
+    "a time that is none": (f'{PEOPLE}from = "9"', "people[0].from: must be a time of the day"),
+    "a misspelt key of a person": (f'{PEOPLE}hour = "x"', "people[0].hour: no such setting"),
+    "an escalation without steps": (
+        f'{PEOPLE}[[escalations]]\nname = "e"',
+        "escalations[0].steps: give one",
+    ),
+    "an escalation that begins late": (
+        ESCALATION.replace("0m", "5m"),
+        "escalations[0].steps[0].after: the first step is at once",
+    ),
+    "a step that is no later than the one before": (
+        ESCALATION.replace("1h", "0m"),
+        "escalations[0].steps[1].after: must be later",
+    ),
+    "a step without an age": (
+        ESCALATION.replace('after = "0m", ', ""),
+        "escalations[0].steps[0].after: is missing",
+    ),
+    "an age that is none": (
+        ESCALATION.replace("1h", "1 hour"),
+        "escalations[0].steps[1].after: must be a time such as",
+    ),
+    "a step that tells nobody": (
+        ESCALATION.replace('people = ["ann"]', "people = []"),
+        "escalations[0].steps[0]: tells nobody",
+    ),
+    "a step that only tells the log": (
+        ESCALATION.replace('people = ["ann"]', 'channels = ["log"]')
+        + '[[channels]]\nkind = "log"\n',
+        "escalations[0].steps[0]: tells nobody",
+    ),
+    "an unknown person": (
+        ESCALATION.replace('people = ["ann"]', 'people = ["bob"]'),
+        "escalations[0].steps[0].people: there is nobody 'bob' in [[people]]; there are ann",
+    ),
+    "a repeat too often": (
+        f'{ESCALATION}repeat = "30s"',
+        'escalations[0].repeat: must be at least "1m"',
+    ),
+    "an escalation that nobody is told by": (ESCALATION, "escalations: no route names 'e'"),
+    "an escalation twice": (
+        ESCALATION + ESCALATION.removeprefix(PEOPLE),
+        "escalations[1].name: 'e' is there twice",
+    ),
+    "an unknown severity": (
+        f'{ESCALATION}severities = ["loud"]',
+        "escalations[0].severities: there is no 'loud'; there are info, page, warning",
+    ),
+    "a route that leads nowhere": (
+        '[[routes]]\nprocessors = ["acme"]',
+        "routes[0]: leads nowhere; give channels or an escalation",
+    ),
+    "a route to an unknown channel": (
+        '[[routes]]\nchannels = ["phone"]',
+        "routes[0].channels: there is no channel 'phone'; there are log",
+    ),
+    "a route to an unknown escalation": (
+        '[[routes]]\nescalation = "x"',
+        "routes[0].escalation: there is no 'x' in [[escalations]]",
+    ),
+    "a route of an unknown rule": (
+        '[[routes]]\nrules = ["frt.fille"]\nchannels = ["log"]',
+        "routes[0].rules: there is no rule 'frt.fille'",
+    ),
+    "a route of an unknown kind": (
+        '[[routes]]\nkinds = ["duty"]\nchannels = ["log"]',
+        "routes[0].kinds: there is no 'duty'",
+    ),
+    "a route of nobody": (
+        '[[routes]]\nprocessors = []\nchannels = ["log"]',
+        "routes[0].processors: name one, or leave it out",
+    ),
+    "rungs out of order": (
+        "[reminders]\nworking_days = [3, 5]",
+        "reminders.working_days: rungs descend, each is there once, such as [20, 10, 5, 3, 1]",
+    ),
+    "acknowledgements that anybody could send": (
+        '[acknowledge]\naddress = "127.0.0.1:1"',
+        "acknowledge.secret: give secret or secret_file",
+    ),
+    "a weak secret of acknowledgements": (
+        f'[acknowledge]\naddress = "127.0.0.1:1"\nsecret = "{PASSWORD}"',
+        "acknowledge.secret: must be whsec_",
+    ),
+    "acknowledgements at no address": (
+        f'[acknowledge]\naddress = "localhost"\nsecret = "{WEBHOOK}"',
+        "acknowledge.address: must be HOST:PORT",
+    ),
+    "silences of no time": ("silence_max_days = 0", "silence_max_days: must be a whole number"),
     # login
     "a login without a password": ('[sasl]\nusername = "u"', "sasl.password: give password"),
     "a login without a name": (f'[sasl]\npassword = "{PASSWORD}"', "sasl.username: is missing"),
@@ -539,6 +694,14 @@ SECTIONS: Mapping[str, str] = {
     "[[rules]]": '[[rules]]\nid = "own.rule"\nat_least = 5\nperiod = 3\n',
     "[[channels]] of kind alertmanager": ALERTMANAGER,
     "[[channels]] of kind webhook": HOOK,
+    "[[channels]] of kind apprise": APPRISE,
+    "[[people]]": PEOPLE,
+    "[[escalations]]": ROUTE + ESCALATION,
+    "[[escalations.steps]]": f'{ROUTE}{PEOPLE}[[escalations]]\nname = "e"\n'
+    '[[escalations.steps]]\nafter = "0m"\npeople = ["ann"]\n',
+    "[[routes]]": '[[routes]]\nchannels = ["log"]\n',
+    "[reminders]": "[reminders]\n",
+    "[acknowledge]": f'[acknowledge]\naddress = "127.0.0.1:1"\nsecret = "{WEBHOOK}"\n',
     "[[channels]] of kind log": '[[channels]]\nkind = "log"\n',
 }
 
@@ -568,6 +731,20 @@ def test_the_guide_lists_every_setting(here: Path, section: str) -> None:
         known -= TABLES  # they have sections of their own
 
     assert set(guide()[section]) == known
+
+
+def test_the_channels_in_the_guide_can_be_used_as_they_are(here: Path) -> None:
+    [example, _] = re.findall(r"```toml\n(.*?)```", GUIDE.read_text(), flags=re.DOTALL)
+    for name, secret in (("duty-phone.url", "dingtalk://S@T"), ("tickets.secret", WEBHOOK)):
+        (here / name).write_text(secret)
+    mail = "mailto://10.0.0.5:25?from=facetally@example.org&to=a@example.org"
+    settings = read(here, example, PRIVACY_OFFICE_MAIL=mail)
+
+    phone, office, tickets = settings.channels
+    assert isinstance(phone, AppriseSettings)
+    assert isinstance(office, AppriseSettings)
+    assert isinstance(tickets, WebhookSettings)
+    assert (phone.language, office.language) == ("zh-CN", "en")
 
 
 def test_the_guide_has_no_other_sections() -> None:
@@ -634,3 +811,55 @@ def test_early_warnings_can_be_set_and_switched_off(here: Path) -> None:
 
     assert chosen == Levels(percent=(50,), rearm=10)
     assert none.percent == ()
+
+
+def test_who_is_told_what_is_read_as_it_is_written(here: Path) -> None:
+    more = (
+        '[[people]]\nname = "bob"\nchannels = ["webhook"]\nhours = "working"\nto = "17:30"\n'
+        '[[routes]]\nprocessors = ["acme"]\nrules = ["frt.file"]\nkinds = ["gap"]\n'
+        'severities = ["info"]\nchannels = ["webhook"]\ncontinue = true\n'
+    )
+    written = f'{ESCALATION}repeat = "2h"\nseverities = ["page", "warning"]\n{more}{ROUTE}'
+    routing = read(here, written).routing
+    minute = 60_000_000
+
+    assert routing == Routing(
+        channels=("webhook",),
+        people=(
+            Person(name="ann", channels=("webhook",)),
+            Person(name="bob", channels=("webhook",), hours=Hours(begins=540, ends=1050)),
+        ),
+        escalations=(
+            Escalation(
+                name="e",
+                steps=(
+                    Step(after=0, people=("ann",)),
+                    Step(after=60 * minute, channels=("webhook",)),
+                ),
+                repeat=120 * minute,
+                severities=frozenset({Severity.PAGE, Severity.WARNING}),
+            ),
+        ),
+        routes=(
+            Route(
+                processors=frozenset({"acme"}),
+                rules=frozenset({"frt.file"}),
+                kinds=frozenset({Kind.GAP}),
+                severities=frozenset({Severity.INFO}),
+                channels=("webhook",),
+                continues=True,
+            ),
+            Route(escalation="e"),
+        ),
+    )
+
+
+def test_the_people_in_the_guide_are_told_by_the_channels_in_the_guide(here: Path) -> None:
+    channels, people = re.findall(r"```toml\n(.*?)```", GUIDE.read_text(), flags=re.DOTALL)
+    for name, secret in (("duty-phone.url", "dingtalk://S@T"), ("tickets.secret", WEBHOOK)):
+        (here / name).write_text(secret)
+    mail = "mailto://10.0.0.5:25?from=facetally@example.org&to=a@example.org"
+    routing = read(here, channels + people, PRIVACY_OFFICE_MAIL=mail).routing
+
+    assert [one.name for one in routing.people] == ["ann", "privacy office"]
+    assert len(routing.routes) == 2

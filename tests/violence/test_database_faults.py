@@ -66,7 +66,10 @@ def test_a_database_that_restarts_between_batches_costs_no_fact_and_no_notice(
     how: signal.Signals,
 ) -> None:
     with receiving(Answer(204)) as receiver:
-        channel = f'[[channels]]\nkind = "webhook"\nurl = "{receiver.url}"\nsecret = "{SIGNING}"\n'
+        channel = (
+            f'[[channels]]\nkind = "webhook"\nurl = "{receiver.url}"\n'
+            f'allow_private = true\nsecret = "{SIGNING}"\n'
+        )
         world = scene(
             kafka, forker, tmp_path, at_least=10, channels=channel, database_url=postgres_url
         )

@@ -67,7 +67,9 @@ def forker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forker]:
 
 def webhook(name: str, receiver: Receiver, timeout_s: int = TIMEOUT) -> str:
     lines = ["[[channels]]", 'kind = "webhook"', f'name = "{name}"', f'url = "{receiver.url}"']
-    return "\n".join([*lines, f'secret = "{SIGNING}"', f"timeout_s = {timeout_s}", ""])
+    return "\n".join(
+        [*lines, f'secret = "{SIGNING}"', "allow_private = true", f"timeout_s = {timeout_s}", ""]
+    )
 
 
 def deliveries(engine: Engine) -> list[Any]:

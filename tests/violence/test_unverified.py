@@ -159,7 +159,10 @@ def made(
     database_url: str | None = None,
     head: str = "",
 ) -> Scene:
-    channel = f'[[channels]]\nkind = "webhook"\nurl = "{receiver.url}"\nsecret = "{SIGNING}"\n'
+    channel = (
+        f'[[channels]]\nkind = "webhook"\nurl = "{receiver.url}"\n'
+        f'allow_private = true\nsecret = "{SIGNING}"\n'
+    )
     found = scene(
         kafka,
         forker,

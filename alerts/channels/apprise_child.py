@@ -1,0 +1,162 @@
+"""The program that talks to apprise, one for each channel: ``-m alerts.channels.apprise_child``.
+
+A process of its own, so that an attempt that takes too long really ends, that nothing which the
+library or a service says reaches a log, and that no connection is made that may not be made,
+whichever of its many services makes it: every connect is looked at, with the very address that is
+connected to. It reads orders from standard input, a JSON object on a line each, and answers each
+with one. It ends with its input, and by SIGALRM when an attempt outlasts its time.
+
+No answer holds a text of the library or of a service.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import Final, TextIO
+
+from apprise import Apprise, AppriseAsset
+from apprise.common import NotifyFormat, OverflowMode
+from apprise.plugins.base import NotifyBase
+
+from alerts.channels.apprise_guard import Answers, Guard, watch_answers
+
+UNKNOWN: Final = "unknown"
+UNCHECKED: Final = "unchecked"
+TOO_MANY: Final = "too_many"
+
+_MOST_BYTES: Final = {"wecombot": 2048}  # the library takes this limit for one of characters
+_REPEATS_BY: Final = {"pagerduty": "dedup", "opsgenie": "alias"}  # by this the service drops them
+# Their robots take 100 in a minute; the library waits 5.5 s, for Lark before the first one, too.
+_SPACED_S: Final = {"feishu": 0.7, "lark": 0.7}
+_SILENT: Final = logging.CRITICAL + 1
+
+
+def opened(url: str, timeout_s: float) -> NotifyBase | str:
+    """Return the service of *url*, made safe, or why there is none."""
+    service = Apprise.instantiate(url, asset=_asset())
+    if service is None:
+        return UNKNOWN
+    if not service.verify_certificate:
+        return UNCHECKED
+    spaced = _SPACED_S.get(str(service.secure_protocol), service.request_rate_per_sec)
+    service.request_rate_per_sec = spaced
+    if len(service) * service.request_rate_per_sec >= timeout_s:
+        return TOO_MANY  # it spaces them out, and would never come to the last one
+    # Whatever the address says: who tries again is the outbox, a failure is a failure, and an
+    # answer that leads elsewhere is none.
+    service.retry, service.optional, service.redirects = 0, False, False
+    service.socket_connect_timeout = service.socket_read_timeout = timeout_s
+    if "overflow=" not in url:
+        service.overflow_mode = OverflowMode.TRUNCATE
+    return service
+
+
+def _asset() -> AppriseAsset:
+    """Nothing from disk, from the environment or by third parties, and nobody's images."""
+    return AppriseAsset(
+        plugin_paths=[],
+        storage_mode="memory",
+        allow_templates=False,
+        service_timeout=0,
+        timezone="UTC",
+        async_mode=False,
+        secure_logging=True,
+        http_redirects=False,
+        interpret_emojis=False,
+        interpret_escapes=False,
+        pgp_autogen=False,
+        pem_autogen=False,
+        image_url_mask="",
+        image_url_logo="",
+        app_id="facetally",
+        app_desc="facetally",
+        app_url="",
+    )
+
+
+def _sent(
+    service: NotifyBase, order: Mapping[str, str], guard: Guard, answers: Answers
+) -> dict[str, object]:
+    guard.begin()
+    answers.begin()
+    schema = str(service.secure_protocol)
+    if schema in _REPEATS_BY:
+        setattr(service, _REPEATS_BY[schema], order["key"])
+    sender = Apprise(asset=service.asset)
+    sender.add(service)
+    try:
+        taken = sender.notify(
+            body=_fitting(order["body"], order["title"], _MOST_BYTES.get(schema)),
+            title=order["title"],
+            notify_type=order["type"],
+            body_format=NotifyFormat.TEXT,
+        )
+    except Exception:  # noqa: BLE001 - of a plugin; its text may hold the address
+        taken = None
+    done = bool(taken) and answers.refusal is None
+    status, refusal = answers.status, answers.refusal
+    return {"done": done, "status": status, "refusal": refusal, "kept": guard.refused}
+
+
+def _fitting(body: str, title: str, most: int | None) -> str:
+    """Return as much of *body* as there is room for below *title*, in bytes."""
+    room = None if most is None else most - len(title.encode()) - len("\r\n…".encode())
+    if room is None or len(body.encode()) <= room:
+        return body
+    return body.encode()[: max(room, 0)].decode(errors="ignore") + "…"
+
+
+def _within(seconds: float, work: Callable[[], dict[str, object]]) -> dict[str, object]:
+    """Do *work*; the process ends, by the signal's default action, if that takes longer."""
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        return work()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _own_output() -> TextIO:
+    """Keep standard output for the answers; what anybody prints goes nowhere."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    return answers
+
+
+def _quiet() -> None:
+    logging.disable(_SILENT)
+
+
+def main() -> None:
+    """Serve until the input ends. The first order says what to open."""
+    output = _own_output()
+    _quiet()
+    first = json.loads(sys.stdin.readline())
+    guard = Guard(private=first["private"], proxy=first["proxy"])
+    sys.addaudithook(guard.watch)
+    answers = Answers()
+    watch_answers(answers)
+    timeout_s = float(first["timeout_s"])
+    service = opened(first["url"], timeout_s)
+    why = service if isinstance(service, str) else None
+    _answer(output, {"why": why})
+    if isinstance(service, str):
+        return
+    for line in sys.stdin:
+        order = json.loads(line)
+        _answer(output, _within(timeout_s, lambda: _sent(service, order, guard, answers)))  # noqa: B023 - called at once
+
+
+def _answer(output: TextIO, content: Mapping[str, object]) -> None:
+    output.write(json.dumps(content) + "\n")
+    output.flush()
+
+
+if __name__ == "__main__":
+    main()

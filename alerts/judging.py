@@ -1,0 +1,84 @@
+"""Whether a notice is for a channel now: routes, the first step, silences, acknowledgements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from alerts.escalation import Circumstances, at_once
+from alerts.people import WorkingTime
+from alerts.routing import Routing
+from monitor.facts import Instant
+from monitor.muting import Standing
+from monitor.notices import ACKNOWLEDGED, NOT_ROUTED, Kind, Notice, Severity, Skip
+
+
+class Judge(Protocol):
+    """What a sender asks about each notice that it has claimed; from several threads."""
+
+    def why_not(self, notice: Notice, channel: str, now: Instant) -> Skip | None:
+        """Return why *notice* is not to be told on *channel*; None: it is."""
+
+    def shows(self, processor: str, rule: str, channel: str, now: Instant) -> bool:
+        """Tell whether the open duties of *processor* under *rule* are shown on *channel*."""
+
+
+class Everything:
+    """Keeps nothing back."""
+
+    def why_not(self, notice: Notice, channel: str, now: Instant) -> Skip | None:  # noqa: ARG002 - as the protocol
+        return None
+
+    def shows(self, processor: str, rule: str, channel: str, now: Instant) -> bool:  # noqa: ARG002 - as the protocol
+        return True
+
+
+class Standings(Protocol):
+    """What the store knows that decides whether something is told."""
+
+    def standing(self, notice: Notice, now: Instant) -> Standing:
+        """Return the silences in force, the channels that fail, and if it is acknowledged."""
+
+
+class BySettings:
+    """Judges by *routing*, and by what *standings* says at that moment."""
+
+    def __init__(
+        self, routing: Routing, times: Callable[[], WorkingTime], standings: Standings
+    ) -> None:
+        self._routing, self._times, self._standings = routing, times, standings
+
+    def why_not(self, notice: Notice, channel: str, now: Instant) -> Skip | None:
+        """Return why *notice* is not for *channel* now.
+
+        What was written for one channel is for that; only its page being acknowledged, or a
+        silence, keeps it back.
+        """
+        standing = self._standings.standing(notice, now)
+        if notice.channel is None and channel not in self._told_at_once(notice, standing, now):
+            return NOT_ROUTED
+        if notice.kind is Kind.ESCALATED and standing.acknowledged:
+            return ACKNOWLEDGED
+        return standing.muted(notice, now)
+
+    def shows(self, processor: str, rule: str, channel: str, now: Instant) -> bool:
+        """Tell whether the page of such a duty is for *channel*, at whatever time of the day."""
+        page = Notice(
+            key="duty",
+            kind=Kind.DUTY_OPENED,
+            severity=Severity.PAGE,
+            processor=processor,
+            rule=rule,
+            created_at=now,
+        )
+        routed = self._routing.of(page)
+        first = [self._routing.behind(one.steps[0]) for one in routed.escalations]
+        return channel in routed.channels.union(*first)
+
+    def _told_at_once(self, notice: Notice, standing: Standing, now: Instant) -> frozenset[str]:
+        routed = self._routing.of(notice)
+        given = Circumstances(times=self._times(), broken=standing.broken)
+        first = [
+            at_once(self._routing, one, notice.severity, now, given) for one in routed.escalations
+        ]
+        return routed.channels.union(*first)

@@ -1,0 +1,75 @@
+"""Silences: who muted what, until when and why. They mute the telling, and never a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from monitor.facts import Instant
+from monitor.notices import Kind, Notice, Severity, Skip
+
+_DAY: Final = 24 * 3600 * 1_000_000
+_CLOCKS_DIFFER: Final = 3600 * 1_000_000
+LONGEST_DAYS: Final = 30
+NEVER: Final = frozenset({Kind.DUTY_OPENED})
+"""No silence mutes these: that somebody owes something is news, once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """What is muted *until* then: notices that agree with all that is not None."""
+
+    number: int
+    made_at: Instant
+    until: Instant
+    by: str
+    reason: str
+    processor: str | None = None
+    rule: str | None = None
+    kind: Kind | None = None
+    severity: Severity | None = None
+    ended_at: Instant | None = None
+    ended_by: str | None = None
+
+    def in_force(self, now: Instant, longest_days: int = LONGEST_DAYS) -> bool:
+        """Tell whether it mutes *now*.
+
+        One that would last for longer than may be was made by a clock that was ahead: it does not.
+        """
+        longest = longest_days * _DAY + _CLOCKS_DIFFER
+        return self.ended_at is None and now < self.until <= now + longest
+
+    def takes(self, notice: Notice) -> bool:
+        """Tell whether *notice* is meant; an escalation is meant with what it escalates."""
+        if notice.kind in NEVER:
+            return False
+        kinds = {notice.kind.value, notice.body.get("escalated_kind")}
+        asked = (
+            (self.processor, {notice.processor}),
+            (self.rule, {notice.rule}),
+            (self.kind, kinds),
+            (self.severity, {notice.severity}),
+        )
+        return all(wanted is None or wanted in values for wanted, values in asked)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What is known beside the settings when a notice is to be told.
+
+    *broken* are the channels that have failed for long; *acknowledged* is about the page that the
+    notice escalates.
+    """
+
+    silences: Sequence[Silence] = ()
+    broken: frozenset[str] = frozenset()
+    acknowledged: bool = False
+    longest_days: int = LONGEST_DAYS
+
+    def muted(self, notice: Notice, now: Instant) -> Skip | None:
+        """Return the oldest silence that mutes *notice* now, as why it is not told."""
+        for one in self.silences:
+            if one.in_force(now, self.longest_days) and one.takes(notice):
+                return Skip("silenced", one.number)
+        return None

@@ -1,0 +1,312 @@
+"""The channel of kind apprise with the real library: what the services get, and their answers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import ssl
+import time
+from contextlib import closing
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from alerts.channel import BadSettings, NotDelivered
+from alerts.templates import message
+from monitor.notices import Kind, Severity, key_of
+from tests.apprise_kit import (
+    BOT,
+    HOSTILE,
+    HOSTS,
+    SERVICES,
+    TOKEN,
+    by_mail,
+    channel,
+    service,
+    texts,
+    through,
+    told,
+)
+from tests.certificates import Authority, authority, certificate_for
+from tests.outbox_contract import NOW
+from tests.post_office import post_office
+from tests.receiver import CUT, Answer
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def served(ours: Authority) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate_for(ours, *HOSTS))
+    return context
+
+
+@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_each_service_gets_the_text_of_its_language_as_it_is(
+    name: str, language: Any, served: ssl.SSLContext, ours: Authority
+) -> None:
+    url, host, answer = SERVICES[name]
+    notice = told(body={"because": HOSTILE, "individuals": 100_000})
+    with (
+        service(served, answer) as (receiver, tunnel),
+        closing(channel(url, language=language, **through(tunnel, ours))) as sender,
+    ):
+        answered = sender.send(notice, NOW)
+    [request] = receiver.requests
+    said, expected = texts(json.loads(request.body)), message(notice, language)
+    if name == "slack":  # its own escapes, as its documentation asks for
+        said = said.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+    assert answered == f"accepted, {answer.status}"
+    assert tunnel.asked == [f"{host}:443"]
+    assert expected.title in said
+    for line in expected.body.splitlines():
+        assert line in said
+
+
+def test_dingtalk_is_signed_with_its_secret(served: ssl.SSLContext, ours: Authority) -> None:
+    secret = "SECc4fa1c"
+    url = f"dingtalk://{secret}@{TOKEN}"
+    with (
+        service(served, SERVICES["dingtalk"][2]) as (receiver, tunnel),
+        closing(channel(url, **through(tunnel, ours))) as sender,
+    ):
+        sender.send(told(), NOW)
+    asked = parse_qs(urlsplit(receiver.requests[0].path).query)
+    stamp = asked["timestamp"][0]
+    signed = hmac.new(secret.encode(), f"{stamp}\n{secret}".encode(), hashlib.sha256).digest()
+
+    assert asked["access_token"] == [TOKEN]
+    assert base64.b64encode(signed).decode() in {asked["sign"][0], _unquoted(asked["sign"][0])}
+
+
+def _unquoted(text: str) -> str:
+    return text.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=")
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("dingtalk", b'{"errcode":310000,"errmsg":"sign not match canary"}'),
+        ("wecombot", b'{"errcode":45009,"errmsg":"api freq out of limit canary"}'),
+        ("feishu", b'{"code":19024,"msg":"Key Words Not Found canary"}'),
+        ("lark", b'{"code":19021,"msg":"sign match fail canary"}'),
+    ],
+)
+def test_a_message_that_is_refused_with_status_200_is_not_delivered(
+    name: str, body: bytes, served: ssl.SSLContext, ours: Authority
+) -> None:
+    code = next(value for value in json.loads(body).values() if isinstance(value, int))
+    with (
+        service(served, Answer(200, body=body)) as (_, tunnel),
+        closing(channel(SERVICES[name][0], **through(tunnel, ours))) as sender,
+        pytest.raises(NotDelivered) as caught,
+    ):
+        sender.send(told(), NOW)
+
+    assert str(caught.value) == f"answered 200, refused by the service with code {code}"
+    assert not caught.value.permanent
+
+
+@pytest.mark.parametrize("body", [b"<html>a login page of somebody's</html>", b"[]", b"{}"])
+def test_an_answer_that_does_not_say_so_confirms_nothing(
+    body: bytes, served: ssl.SSLContext, ours: Authority
+) -> None:
+    with (
+        service(served, Answer(200, body=body)) as (_, tunnel),
+        closing(channel(SERVICES["dingtalk"][0], **through(tunnel, ours))) as sender,
+        pytest.raises(NotDelivered, match="refused by the service with code -1"),
+    ):
+        sender.send(told(), NOW)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "permanent"),
+    [
+        (Answer(404, body=b"canary"), "answered 404", True),
+        (Answer(401), "answered 401", True),
+        (Answer(429), "answered 429", False),
+        (Answer(503), "answered 503", False),
+        (Answer(302, (("location", "https://api.opsgenie.com/"),)), "answered 302", True),
+        (CUT, "apprise says that it failed", False),
+    ],
+)
+def test_what_a_failure_means(
+    answer: Answer, said: str, *, permanent: bool, served: ssl.SSLContext, ours: Authority
+) -> None:
+    with (
+        service(served, answer) as (receiver, tunnel),
+        closing(channel(SERVICES["pagerduty"][0], **through(tunnel, ours))) as sender,
+        pytest.raises(NotDelivered) as caught,
+    ):
+        sender.send(told(), NOW)
+
+    assert str(caught.value) == said
+    assert caught.value.permanent is permanent
+    assert len(receiver.requests) == 1
+
+
+def test_a_service_whose_certificate_is_not_trusted_is_told_nothing(
+    served: ssl.SSLContext,
+) -> None:
+    with (
+        service(served, Answer(200, body=b'{"errcode":0}')) as (receiver, tunnel),
+        closing(channel(SERVICES["dingtalk"][0], proxy=tunnel.url)) as sender,
+        pytest.raises(NotDelivered),
+    ):
+        sender.send(told(), NOW)
+
+    assert receiver.requests == []
+
+
+@pytest.mark.parametrize(("name", "field"), [("pagerduty", "dedup_key"), ("opsgenie", "alias")])
+def test_services_that_can_drop_a_repeat_by_the_key_of_the_notice(
+    name: str, field: str, served: ssl.SSLContext, ours: Authority
+) -> None:
+    url, _, answer = SERVICES[name]
+    other = told(key=key_of(Kind.GAP, "b"), kind=Kind.GAP)
+    with (
+        service(served, answer) as (receiver, tunnel),
+        closing(channel(url, timeout_s=30, **through(tunnel, ours))) as sender,
+    ):
+        for notice in (told(), other):
+            sender.send(notice, NOW)
+
+    assert [json.loads(one.body)[field] for one in receiver.requests] == [told().key, other.key]
+
+
+@pytest.mark.parametrize(
+    ("severity", "word"),
+    [(Severity.PAGE, "critical"), (Severity.WARNING, "warning"), (Severity.INFO, "info")],
+)
+def test_pagerduty_is_told_the_severity(
+    severity: Severity, word: str, served: ssl.SSLContext, ours: Authority
+) -> None:
+    url, _, answer = SERVICES["pagerduty"]
+    with (
+        service(served, answer) as (receiver, tunnel),
+        closing(channel(url, **through(tunnel, ours))) as sender,
+    ):
+        sender.send(told(severity=severity), NOW)
+
+    assert json.loads(receiver.requests[0].body)["payload"]["severity"] == word
+
+
+def test_a_long_message_to_wecom_keeps_to_its_limit_of_bytes_and_cuts_no_character(
+    served: ssl.SSLContext, ours: Authority
+) -> None:
+    url, _, answer = SERVICES["wecombot"]
+    notice = told(body={"because": "理" * 900, "evidence": "据" * 900})
+    with (
+        service(served, answer) as (receiver, tunnel),
+        closing(channel(url, language="zh-CN", **through(tunnel, ours))) as sender,
+    ):
+        sender.send(notice, NOW)
+    content = json.loads(receiver.requests[0].body)["text"]["content"]
+
+    assert 2_000 < len(content.encode()) <= 2_048
+    assert content.startswith(message(notice, "zh-CN").title)
+    assert content.endswith("…")
+
+
+def test_a_robot_of_lark_is_not_kept_waiting(served: ssl.SSLContext, ours: Authority) -> None:
+    url, _, answer = SERVICES["lark"]
+    with (
+        service(served, answer) as (_, tunnel),
+        closing(channel(url, **through(tunnel, ours))) as sender,
+    ):
+        sender.check()
+        began = time.monotonic()
+        sender.send(told(), NOW)
+        took = time.monotonic() - began
+
+    assert took < 5.5  # what the library would leave before the first one
+
+
+# Mail
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_a_page_arrives_by_mail(language: Any) -> None:
+    notice = told(body={"because": HOSTILE, "individuals": 100_000})
+    with (
+        post_office() as office,
+        closing(channel(by_mail(office), language=language, allow_private=True)) as sender,
+    ):
+        answer = sender.send(notice, NOW)
+    [letter] = office.letters
+    said = message(notice, language)
+
+    assert answer == "accepted"
+    assert office.receivers == [["duty@example.org"]]
+    assert letter["subject"] == said.title
+    assert letter.get_content_type() == "text/plain"
+    assert letter.get_content().splitlines() == said.body.splitlines()
+
+
+def test_in_a_letter_as_a_page_what_a_person_wrote_is_text_and_no_part_of_the_page() -> None:
+    notice = told(body={"because": HOSTILE})
+    with (
+        post_office() as office,
+        closing(channel(f"{by_mail(office)}&format=html", allow_private=True)) as sender,
+    ):
+        sender.send(notice, NOW)
+    html = office.letters[0].get_body(("html",))
+
+    assert html is not None
+    assert "<script>" not in html.get_content()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;&nbsp;&amp;&nbsp;" in html.get_content()
+
+
+@pytest.mark.parametrize("answer", ["451 try again canary", "554 no canary"])
+def test_a_letter_that_is_refused_is_not_delivered(answer: str) -> None:
+    with (
+        post_office(answer) as office,
+        closing(channel(by_mail(office), allow_private=True)) as sender,
+        pytest.raises(NotDelivered, match=r"^apprise says that it failed$"),
+    ):
+        sender.send(told(), NOW)
+
+
+# What is not taken
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("dingtalk://no-token-of-theirs!/", "knows no such service"),
+        ("pigeon://canary", "knows no such service"),
+        ("slack://T1JJ3T3L2", "knows no such service"),
+        (f"dingtalk://{TOKEN}?verify=no", "verify=no is not allowed"),
+        (
+            "mailto://b.org?from=a@b.org&to=" + ",".join(f"a{n}@b.org" for n in range(40)),
+            "more receivers",
+        ),
+    ],
+)
+def test_an_address_that_apprise_does_not_take_is_refused_at_start(url: str, why: str) -> None:
+    sender = channel(url)
+    with closing(sender), pytest.raises(BadSettings, match=f"^url: .*{why}") as caught:
+        sender.check()
+
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [*SERVICES, "mail", "native slack", "native wecom"])
+def test_every_service_of_the_guide_is_taken(name: str) -> None:
+    more = {
+        "mail": "mailtos://user:canary@example.org?to=duty@example.org",
+        "native slack": "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
+        "native wecom": f"https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key={BOT}",
+    }
+    url = more[name] if name in more else SERVICES[name][0]
+    with closing(channel(url)) as sender:
+        sender.check()
