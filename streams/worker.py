@@ -70,7 +70,7 @@ class WorkerSettings:
     fetch_bytes: int = 4 * 1024 * 1024
     start_patience: float = 30.0
     retry_held: float = 60.0
-    look_every: float = 0.5
+    look_every: float = 0.2
     look_at_topics_every: float = 5.0
     publish_offsets_every: float = 5.0
     tolerance: Instant = TOLERANCE_US

@@ -103,7 +103,7 @@ def alerts_command(config: str | None) -> None:
     outbox = SqlOutbox(monitor.engine, sources_of(monitor.settings), clock)
     with acknowledging(monitor):
         more = beside(monitor, metrics)
-        run_alerts(outbox, channels, clock, stop, 0.5, metrics=metrics, beside=more)
+        run_alerts(outbox, channels, clock, stop, 0.1, metrics=metrics, beside=more)
     supervisor.tell(STOPPING)
 
 
