@@ -12,7 +12,7 @@ from monitor.intake import EndSeen, Keeper, TopicSeen, Written
 from streams.admin import Admin
 from streams.neighbours import Threads
 from streams.placing import to_metadata
-from streams.reader import Reader, Source
+from streams.reader import Part, Reader, Source
 from streams.telling import Observer
 from streams.transport import Partition
 
@@ -71,6 +71,7 @@ class Watch:
         self._written = Written(0, 0)
         self._published: tuple[dict[Partition, int], Written] | None = None
         self._stuck: dict[Partition, tuple[int, int]] = {}
+        self._marks: dict[Partition, tuple[Part, EndSeen]] = {}  # ends to be passed
 
     async def ends_forever(self) -> None:
         """Tell the keeper which partitions have been read to their end."""
@@ -136,7 +137,10 @@ class Watch:
             self._told = (seen, gone)
 
     async def _look_at_ends(self) -> None:
-        """Tell the keeper which partitions were read to their end after this look began.
+        """Tell the keeper which partitions have been read to an end that was looked up.
+
+        An end that is not reached yet is kept, with the moment of its look, until it is passed:
+        a partition that is never idle would otherwise hold back whatever waits for its end.
 
         The end is where the log ended, not how far it can be read now: what an open transaction
         holds back has been written. Which topics there are is asked last: an end of the log that
@@ -163,17 +167,32 @@ class Watch:
             for tp, part in reader.parts.items()
             if before.get(tp) is part and ids.get(tp[0]) == part.topic_id
         }
-        at_end = [
-            EndSeen(*tp, end, looked_at, moment)
+        looked = {
+            tp: EndSeen(*tp, end, looked_at, moment)
             for tp, end in ends.items()
-            if tp in ours and began[tp] <= end <= idle.get(tp, -1)
-        ]
+            if tp in ours and began[tp] <= end
+        }
+        at_end = self._passed(looked, ours)
         if at_end:
             await self._threads.keeper(lambda: self._keeper.ends(at_end))
         behind = {tp: at for tp, at in stopped.items() if tp in reader.stopped}
         behind |= {tp: part.at for tp, part in ours.items()}
         self._pace.observer.lag({tp: max(0, ends[tp] - behind[tp]) for tp in ends if tp in behind})
         await self._unstick({tp: at for tp, at in idle.items() if tp in ours}, ends)
+
+    def _passed(
+        self, looked: Mapping[Partition, EndSeen], ours: Mapping[Partition, Part]
+    ) -> list[EndSeen]:
+        """Return the ends that have been passed, now or of earlier looks; keep the others.
+
+        An end belongs to one placing of a partition: after it, the log may be another.
+        """
+        marks = {tp: seen for tp, (part, seen) in self._marks.items() if ours.get(tp) is part}
+        passed = {tp: seen for tp, seen in marks.items() if seen.end <= ours[tp].at}
+        passed |= {tp: seen for tp, seen in looked.items() if seen.end <= ours[tp].at}
+        to_pass = looked | marks  # of two the older, which is passed sooner
+        self._marks = {tp: (ours[tp], seen) for tp, seen in to_pass.items() if tp not in passed}
+        return list(passed.values())
 
     async def _look_at_topics(self) -> dict[str, str]:
         """Tell the keeper how many partitions there are; return the topics' ids."""

@@ -129,6 +129,18 @@ class Flaky(SqliteKeeper):
         super().keep(batches)
 
 
+class Slow(SqliteKeeper):
+    """A store that takes its time for each batch, so that there is always more to keep."""
+
+    def __init__(self, real: SqliteKeeper, seconds: float) -> None:
+        self.__dict__.update(real.__dict__)
+        self.seconds = seconds
+
+    def keep(self, batches: Sequence[Batch]) -> None:
+        time.sleep(self.seconds)
+        super().keep(batches)
+
+
 class Lenient(SqliteKeeper):
     """Refuses a batch with too many rejects until it is told to take it."""
 

@@ -25,6 +25,7 @@ from tests.services.process import free_port
 from tests.workers import (
     Flaky,
     Lenient,
+    Slow,
     names,
     once,
     publishing,
@@ -205,6 +206,20 @@ def test_an_end_is_told_with_a_time_before_which_it_was_looked_up(
     assert keeper.rows("topics") == [(name, 1)]
     assert {row[2] for row in ends} == {0, 1}
     assert all(int(str(row[3])) <= appended for row in ends if row[2] == 0)
+
+
+def test_the_end_of_a_partition_that_is_never_idle_is_told_when_it_is_passed(
+    kafka: Kafka, keeper: SqliteKeeper, name: str
+) -> None:
+    kafka.create_topic(name)
+    with publishing(kafka, name) as sent, running(settings_for(kafka, name, name), Slow(keeper, 2)):
+        before = keeper.count()
+        busy = until(lambda: keeper.count() > before + 2_000)
+        ends = {row[2] for row in keeper.rows("ends")}
+        told = until(lambda: {row[2] for row in keeper.rows("ends")} > ends)
+        behind = keeper.count() < len(sent)
+
+    assert (busy, told, behind) == (True, True, True)
 
 
 def test_a_store_that_is_away_for_a_while_loses_nothing(
