@@ -190,7 +190,7 @@ class Watch:
         marks = {tp: seen for tp, (part, seen) in self._marks.items() if ours.get(tp) is part}
         passed = {tp: seen for tp, seen in marks.items() if seen.end <= ours[tp].at}
         passed |= {tp: seen for tp, seen in looked.items() if seen.end <= ours[tp].at}
-        to_pass = looked | marks  # of two the older, which is passed sooner
+        to_pass = {**looked, **marks}  # of two the older, which is passed sooner
         self._marks = {tp: (ours[tp], seen) for tp, seen in to_pass.items() if tp not in passed}
         return list(passed.values())
 

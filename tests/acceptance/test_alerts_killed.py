@@ -193,8 +193,8 @@ def test_no_page_of_a_thousand_is_lost_or_doubled_over_fifty_kills(
                 else:
                     kill_in_the_middle(alerts, phone)
                 alerts.start()
-            for receiver in (phone, tickets):
-                until(lambda heard=receiver.pages: len(heard) >= CROSSINGS, "all pages")
+            until(lambda: len(phone.pages) >= CROSSINGS, "all pages at the phone")
+            until(lambda: len(tickets.pages) >= CROSSINGS, "all pages at the tickets")
             until(lambda: not owed(facetally), "nothing owed")
 
         evidence, crossed = told(facetally), Counter(crossings.processors)
