@@ -2,7 +2,7 @@
 .SILENT:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help install demo lock parts lint types imports test check coverage coverage-core bench recordings violence soak scale mutants format clean
+.PHONY: help install demo lock parts lint types imports test check coverage coverage-core bench paging recordings violence soak scale mutants format clean
 
 SECONDS_OF_DEMO ?= 90
 # What to hand to pytest: make test TESTS="tests/unit -k ledger"
@@ -53,6 +53,9 @@ coverage: .venv/.dev parts ## tests with branch coverage of what runs in their o
 
 bench: .venv/.dev parts ## measure; the results go into docs/performance.md
 	$(bin)/python -m tests.benchmarks
+
+paging: .venv/.dev parts ## from Kafka's append to the page at a webhook, into docs/paging.md
+	$(bin)/python -m tests.benchmarks.paging
 
 recordings: .venv/.dev parts ## every recording in every order, at every instant, on both databases
 	FACETALLY_EXHAUSTIVE=1 $(bin)/pytest tests/acceptance/test_recordings_apply.py tests/acceptance/test_recordings_kafka.py

@@ -25,7 +25,7 @@ import pytest
 from streams.connection import Connection
 from streams.publish import Outgoing, publish
 from tests.homes import Home, event, home, topic
-from tests.receiver import Answer, receiving
+from tests.receiver import Answer, Receiver, receiving
 from tests.services.kafka import Kafka
 from tests.services.process import Owned
 from tests.workers import until
@@ -289,7 +289,13 @@ def dump(made: Home, url: str | None) -> bytes:
     return done.stdout
 
 
-def live(made: Home, kafka: Kafka, url: str | None, records: dict[str, list[Outgoing]]) -> None:
+def live(
+    made: Home,
+    kafka: Kafka,
+    url: str | None,
+    records: dict[str, list[Outgoing]],
+    receiver: Receiver,
+) -> None:
     """Run worker and alerts over the topics, while the database fails for a time."""
     for name, some in records.items():
         kafka.create_topic(name)
@@ -308,6 +314,7 @@ def live(made: Home, kafka: Kafka, url: str | None, records: dict[str, list[Outg
         assert until(lambda: offsets() >= total), made.said()
         assert until(lambda: made.said().count("metrics on") > 1), made.said()
         assert until(lambda: "frt.cancel" in made.said()), made.said()
+        assert until(lambda: any(b"frt.cancel" in r.body for r in receiver.requests)), made.said()
         (made.path / "metrics").write_bytes(metrics(made))
     finally:
         for process in processes:
@@ -346,7 +353,8 @@ def test_nothing_of_a_record_and_no_secret_is_found_anywhere(
             answer = run("-v", "apply", file, "--source", source)
             assert answer.code == 0, answer
             evidence.add("apply", answer.out + answer.err)
-        live(made, kafka, url, {names[0]: outgoing(events()), names[1]: outgoing(changes())})
+        records = {names[0]: outgoing(events()), names[1]: outgoing(changes())}
+        live(made, kafka, url, records, receiver)
         reads(made, evidence)
         evidence.add(
             "webhook", b"".join(r.body + repr(r.headers).encode() for r in receiver.requests)
