@@ -22,7 +22,9 @@ _TITLES = {
     Kind.DUTY_OPENED: Words("A duty is open", "产生一项法定义务"),
     Kind.DUTY_MOVED: Words("A duty is due earlier than was thought", "义务期限提前"),
     Kind.DUE_SETTLED: Words("A provisional deadline is settled", "暂定期限已确定"),
-    Kind.DUE_MOVED: Words("A corrected calendar moves a last day", "节假日安排更正，截止日变动"),
+    Kind.DUE_MOVED: Words(
+        "A calendar or a changed rule moves a last day", "工作日历或规则变更，截止日变动"
+    ),
     Kind.DUTY_CLOSED: Words("A duty is closed", "义务已结束"),
     Kind.DUTY_REOPENED: Words("A duty is open again", "义务重新打开"),
     Kind.DUTY_CORRECTED: Words("A trigger day was corrected by a person", "触发日已经人工更正"),
@@ -66,6 +68,10 @@ _TITLES = {
         "文件导入未完成，不确认任何阈值达到",
     ),
     Kind.THRESHOLD_APPROACHED: Words("A threshold comes near", "接近法定阈值"),
+    Kind.FORECAST_NEAR: Words(
+        "A threshold may be reached within two months: begin the impact assessment",
+        "预计两个月内可能达到法定阈值，请着手影响评估",
+    ),
     Kind.SOURCE_SILENT: Words(
         "A source is silent, the number is unverified", "来源长时间无记录，数量未核实"
     ),
@@ -153,6 +159,13 @@ _CLAUSES = (
     ("closed_day", Words("closed on: {}", "结束日：{}")),
     ("why", Words("why: {}", "原因：{}")),
     ("reference", Words("reference: {}", "文号：{}")),
+    (
+        "number_now",
+        Words(
+            "individuals now: {}; no crossing is found until the number has fallen below",
+            "当前人数：{}（降至阈值以下后再次达到才会重新触发）",
+        ),
+    ),
     ("still_stored", Words("individuals stored still: {}", "仍存储人数：{}")),
     ("systems", Words("in systems: {}", "所在系统：{}")),
     ("working_days_since", Words("working days since the end: {}", "终止后已过工作日：{}")),

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from deploy import archive
-from monitor.bundle import Verdict, verify
+from monitor.bundle import Verdict
+from monitor.bundle_check import verify
 from monitor.chain import Checkpoint
 
 

@@ -1,9 +1,9 @@
 """``facetally audit export``: the bundle is written to exactly one path, and nothing beside it.
 
-A name that ends in ``.tar`` (or an empty file that is there) becomes one file, any other a folder.
-The file appears at once and whole where the file system can do that (``O_TMPFILE``, which leaves
-nothing behind if the process is killed). A folder gets its manifest last: without it it is no
-bundle. What failed is taken away again.
+A name that ends in ``.tar`` or ``.TAR`` (or an empty file that is there) becomes one file, any
+other a folder. The file appears at once and whole where the file system can do that (``O_TMPFILE``,
+which leaves nothing behind if the process is killed). A folder gets its manifest last: without it
+it is no bundle. What failed is taken away again.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from monitor.chain import line_of
 from monitor.facts import Instant
 from monitor.store import audit, calendars
 from monitor.store.engine import Engine, reading
+from monitor.store.evidence import Evidence
 
 WORDS = """\
 facetally audit bundle / facetally 审计包
@@ -64,10 +65,14 @@ class NotEmpty(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """What was written. *broken* is the first entry that breaks the chain in the database."""
+    """What was written. *broken* is the first entry that breaks the chain in the database.
+
+    *wrong* are tables that are not as the log speaks of them, each with what is wrong.
+    """
 
     chain: dict[str, object]
     broken: int | None
+    wrong: tuple[tuple[str, str], ...] = ()
 
 
 class _Target(Protocol):
@@ -90,7 +95,7 @@ class Product:
 def export(engine: Engine, path: Path, product: Product, now: Instant) -> Exported:
     """Write the bundle to *path*. Raises NotEmpty, and OSError for what cannot be written."""
     with _target(path) as target, reading(engine) as connection:
-        summary = Summary()
+        summary, evidence = Summary(), Evidence()
         broken: int | None = None
         with target.file(ENTRIES) as stream:
             entries = _Lines(stream)
@@ -98,6 +103,8 @@ def export(engine: Engine, path: Path, product: Product, now: Instant) -> Export
                 seq = summary.links.seq + 1
                 if broken is None and summary.follow(entry) is not None:
                     broken = seq
+                if broken is None:
+                    evidence.hear(entry)
                 entries.add(line_of(entry))
         kept = [one.sheet for one in calendars.kept(connection)]
         files = {ENTRIES: entries.sums}
@@ -113,7 +120,8 @@ def export(engine: Engine, path: Path, product: Product, now: Instant) -> Export
             files=files,
         )
         _lines(target, MANIFEST, [manifest])
-    return Exported(chain=chain, broken=broken)
+        wrong = tuple(evidence.wrong(connection)) if broken is None else ()
+    return Exported(chain=chain, broken=broken, wrong=wrong)
 
 
 def _calendars(summary: Summary, kept: Iterable[Sheet], used: Iterable[Sheet]) -> Iterator[str]:
@@ -172,7 +180,7 @@ def _target(path: Path) -> Iterator[_Target]:
     there = path.exists()
     if there and (any(path.iterdir()) if path.is_dir() else path.stat().st_size):
         raise NotEmpty(f"{path} is there and not empty: give a path that is not there yet")
-    if path.is_dir() or (not there and path.suffix != ".tar"):
+    if path.is_dir() or (not there and path.suffix.lower() != ".tar"):
         with _folder(path, made=not there) as folder:
             yield folder
     else:

@@ -13,7 +13,7 @@ from deploy.settings import Settings
 from monitor.calendars import Sheet, read_sheets
 from monitor.facts import Instant
 from monitor.identity import Identity
-from monitor.store import calendars
+from monitor.store import agreement, calendars
 from monitor.store.database import (
     WrongDatabase,
     check_secret,
@@ -54,7 +54,7 @@ class Monitor:
     engine: Engine
     identity: Identity
     calendar: Calendar  # with what was loaded when this was opened
-    sheets: tuple[Sheet, ...] = ()  # the files
+    sheets: tuple[Sheet, ...] = ()  # the files, as they are used (``calendars.in_use``)
 
     @property
     def policy(self) -> Policy:
@@ -93,6 +93,18 @@ class Monitor:
         )
         calendars.note_used(self.engine, self.sheets, self.settings.rules, now)
         return keeper
+
+    def counting(self, now: Instant) -> Policy:
+        """Return the policy for a command that a person opens duties or moves days with.
+
+        The calendars that it counts by are written into the audit log before they are used, so
+        that every last day can be counted again. Raises SettingsDiffer and BadCalendar.
+        """
+        policy = self.policy
+        with reading(self.engine) as connection:
+            agreement.check_command(connection, policy.agreed)
+        calendars.note_used(self.engine, self.sheets, self.settings.rules, now)
+        return policy
 
     def adapter(self, source: str) -> Adapter:
         """Return a new adapter of the configured *source*."""
@@ -157,6 +169,7 @@ def files_and_kept(
                 check_version(engine)
                 with reading(engine) as connection:
                     kept = calendars.kept(connection)
+                    sheets = calendars.in_use(connection, sheets)
     except (WrongDatabase, DatabaseUnreachable) as exc:
         log.warning("what was loaded is not known here: %s", exc)
     finally:
@@ -178,13 +191,26 @@ def open_monitor(settings: Settings) -> Monitor:
         # Only a database without a fingerprint is written to: who reads waits for no worker.
         if fingerprint(engine) != identity.fingerprint:
             check_secret(engine, identity.fingerprint)
-        sheets = read_sheets(settings.calendar_dir)
+        files_here = read_sheets(settings.calendar_dir)
         with reading(engine) as connection:
+            sheets = calendars.in_use(connection, files_here)
             files = Calendar(tuple(sheet.year for sheet in sheets))
             calendar = calendars.current(connection, files)
     return Monitor(
         settings=settings, engine=engine, identity=identity, calendar=calendar, sheets=sheets
     )
+
+
+def open_log(settings: Settings) -> Engine:
+    """Open the database to examine what it says: needs no secret, and trusts no calendar in it.
+
+    Raises DatabaseUnreachable and WrongDatabase.
+    """
+    engine = _engine(settings)
+    _must_exist(engine)
+    with answering(engine):
+        check_version(engine)
+    return engine
 
 
 def upgrade_database(settings: Settings) -> tuple[str, bool]:

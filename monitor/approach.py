@@ -3,6 +3,9 @@
 A level is a share of the threshold in per cent. It is passed when the number is at or over it, and
 armed again only when the number has fallen below a lower bound, so that a number that goes to and
 fro around a level is told once. Once the threshold itself is reached the duty speaks instead.
+
+Nor need a number pass any share to come near: that it is forecast to reach the threshold within the
+time that an impact assessment takes is told, too, once, as a level of its own (``AHEAD``).
 """
 
 from __future__ import annotations
@@ -11,6 +14,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from monitor.facts import Instant
+from monitor.forecast import Forecast, Outlook
+
+AHEAD = 0
+"""In the place of a share: the forecast, which passes when its first day is within the lead."""
+
+LEAD_DAYS = 60
+"""How long before the earliest trigger day it is told: two months for the impact assessment."""
+
+_FAR_DAYS = 90
+_QUIET: Instant = 30 * 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +89,29 @@ def seen(
     if level.waiting or individuals < bound(max(0, level.percent - rearm), at_least):
         return replace(level, seen_at=None, seen_no=None, newest_at=None, told_at=None)
     return level
+
+
+def near(found: Forecast) -> bool | None:
+    """Tell whether the threshold may be reached within the lead; None: neither that nor far off."""
+    if found.first is None:
+        return None if found.outlook is Outlook.TOO_LITTLE_HISTORY else False
+    away = (found.first - found.today).days
+    if away <= LEAD_DAYS:
+        return True
+    return False if away > _FAR_DAYS else None
+
+
+def ahead(level: Approach, *, near: bool | None, newest_at: Instant, now: Instant) -> Approach:
+    """Return how the level of the forecast stands once that was found *near* at *now*.
+
+    Told, it is not armed again within a month: a forecast goes to and fro.
+    """
+    if near:
+        return level if level.seen_at is not None else _over(level, newest_at, now)
+    quiet = level.told_at is not None and now - level.told_at < _QUIET
+    if level.seen_at is None or quiet or (near is None and not level.waiting):
+        return level
+    return replace(level, seen_at=None, seen_no=None, newest_at=None, told_at=None)
 
 
 def _over(level: Approach, newest_at: Instant, now: Instant) -> Approach:

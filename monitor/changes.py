@@ -8,8 +8,9 @@ are not in any event; a person tells of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -66,13 +67,24 @@ class Candidate:
 
 
 def candidates(
-    filing: str, filed: Picture, now: Picture, assessed: frozenset[str], far: float
+    filing: str | None, filed: Picture, now: Picture, assessed: frozenset[str], far: float
 ) -> Iterator[Candidate]:
     """Yield what differs from what was filed; *filing* names the submission that said it.
 
     *assessed* are the systems for which an impact assessment is recorded, *far* is a share of the
     filed number. Research is outside the Measures (art. 2), and only its mark is looked at.
+    Without a *filing* there is nothing to compare with, but an assessment can be missing.
     """
+    if filing is not None:
+        yield from _differing(filing, filed, now)
+    operating = {system for (system, _), research in now.places.items() if not research}
+    for system in sorted(operating - assessed):
+        yield _of(ChangeKind.ASSESSMENT, "", system, None, {"recorded": None})
+    if filing is not None:
+        yield from _number(filing, filed.individuals, now.individuals, far)
+
+
+def _differing(filing: str, filed: Picture, now: Picture) -> Iterator[Candidate]:
     systems = {system for system, _ in filed.places}
     new = {system for (system, _), research in now.places.items() if not research} - systems
     for system in sorted(new):
@@ -85,24 +97,38 @@ def candidates(
         elif was != research:
             marks = {"filed": _purpose(was), "now": _purpose(research)}
             yield _of(ChangeKind.PURPOSE, filing, system, gallery, marks)
-    operating = {system for (system, _), research in now.places.items() if not research}
-    for system in sorted(operating - assessed):
-        yield _of(ChangeKind.ASSESSMENT, "", system, None, {"recorded": None})
-    yield from _number(filing, filed.individuals, now.individuals, far)
 
 
 def _number(filing: str, filed: int, now: int, far: float) -> Iterator[Candidate]:
     """Yield how many times *far* the number is from the filed one: each time once more."""
-    away = abs(now - filed)
-    times = int(away / (filed * far)) if filed else int(now > 0)
+    times = _times(filed, now, far)
     if times:
-        sign = "+" if now > filed else "-"
         evidence = {
             "filed": filed,
             "now": now,
             "percent": round(100 * (now - filed) / filed, 1) if filed else None,
         }
-        yield Candidate(kind=ChangeKind.NUMBER, what=f"{filing}:{sign}{times}", evidence=evidence)
+        yield Candidate(kind=ChangeKind.NUMBER, what=f"{filing}:{times:+d}", evidence=evidence)
+
+
+def _times(filed: int, now: int, far: float) -> int:
+    """Return how many times *far* the number is from the filed one; below zero if it fell."""
+    times = int(abs(now - filed) / (filed * far)) if filed else int(now > 0)
+    return times if now > filed else -times
+
+
+def passed_on(filed: int, times: int, noted: Iterable[tuple[date, int]], far: float) -> date | None:
+    """Return since which day the number has been *times* *far* from *filed*, or further.
+
+    Below zero it is that far below. *noted* are days in their order, each with the number at its
+    end; None: at the last of them it is not.
+    """
+    since = None
+    for day, number in noted:
+        away = _times(filed, number, far)
+        beyond = away >= times if times > 0 else away <= times
+        since = (since or day) if beyond else None
+    return since
 
 
 def _of(

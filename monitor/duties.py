@@ -16,7 +16,7 @@ from enum import StrEnum
 from hashlib import blake2b
 
 from monitor.facts import Instant, Version
-from monitor.filings import OWED, REVIEW, UNTOUCHED, Life, State
+from monitor.filings import OWED, REVIEW, SUPPLEMENT, UNTOUCHED, Life, State
 from monitor.rules import Rule, RuleError, rule_for_trigger
 from monitor.workdays import Calendar, Deadline, beijing_day, overdue_from
 
@@ -99,10 +99,22 @@ class Duty:
         return self.closed_at is None and self.life.state in OWED and not self.of_authority
 
     @property
+    def met_at(self) -> Instant | None:
+        """When its filing was first submitted; of a supplement, when that was made."""
+        last = self.life.taken[-1] if self.life.taken else None
+        if self.rule == SUPPLEMENT and last is not None:
+            return last.at if self.life.state is State.COMPLETED else None
+        return self.life.submitted_at
+
+    @property
     def in_time(self) -> bool | None:
-        """Whether its filing was first submitted in time; None while there is none."""
-        submitted = self.life.submitted_at
-        return None if submitted is None else submitted < self.overdue_at
+        """Whether it was met in time; None while it is not, or while nobody can know."""
+        met_at = self.met_at
+        if met_at is None or met_at < self.overdue_at:
+            return None if met_at is None else True
+        deadline = self.deadline
+        unknown = deadline.provisional and met_at < overdue_from(deadline.latest)
+        return None if unknown else False
 
 
 class Decision(StrEnum):
@@ -215,14 +227,22 @@ def recounted(duty: Duty, rules: Iterable[Rule], calendar: Calendar) -> Duty | N
     """Return *duty* with its deadline by *calendar*, or None if its last day stays as it was.
 
     For when a year is loaded or corrected, or the period of a rule is changed in the settings. A
-    duty that is closed, or whose rule is gone or switched off, stays as it was.
+    duty that is closed, or whose rule is gone or switched off, stays as it was; but for one of
+    which nobody could know whether it was met in time, until its last day is known.
     """
     rule = next((rule for rule in rules if rule.id == duty.rule and rule.enabled), None)
-    if rule is None or duty.closed_at is not None:
+    if rule is None or (duty.closed_at is not None and not is_unsettled(duty)):
         return None
     deadline = deadline_under(rule, duty.trigger_day, calendar, duty.trigger_at)
+    if duty.closed_at is not None and deadline.provisional:
+        return None
     same = replace(deadline, calendar_version=duty.deadline.calendar_version) == duty.deadline
     return None if same else replace(duty, deadline=deadline)
+
+
+def is_unsettled(duty: Duty) -> bool:
+    """Tell whether it depends on a year to come if *duty* was met in time."""
+    return duty.deadline.provisional and duty.met_at is not None and duty.in_time is None
 
 
 def restated(
@@ -277,7 +297,7 @@ def as_json(duty: Duty, now: Instant, calendar: Calendar) -> dict[str, object]:
     status = duty.status(now)
     ended = duty.closed_at is not None and duty.closed_at <= now
     running = not ended and duty.life.state_at(now) in OWED
-    submitted = duty.life.submitted_at
+    submitted = duty.met_at
     return {
         "processor": duty.processor,
         "rule": duty.rule,
@@ -325,6 +345,7 @@ def corrected(
         "at": known_at,
         "was_trigger_day": duty.trigger_day.isoformat(),
         "found_trigger_day": None if found is None else found.isoformat(),
+        "found_at": found_at,
     }
     moved = owed(
         rule,
@@ -335,7 +356,8 @@ def corrected(
         calendar=calendar,
         proof={**duty.proof, "corrected": decided},
     )
-    return replace(moved, closed_at=duty.closed_at, life=duty.life)
+    closed_at = moved.closed_at if rule.keeps else duty.closed_at
+    return replace(moved, closed_at=closed_at, life=duty.life)
 
 
 def _first_instant(day: date) -> Instant:

@@ -153,8 +153,8 @@ class Changed(NamedTuple):
 class Filed(NamedTuple):
     """A step of a filing was told.
 
-    *kind* is ``submitted``, ``returned``, ``completed`` or ``failed``. *rule*, *duty* (its key)
-    and *reference* are None where they were not told.
+    *kind* is ``submitted``, ``returned``, ``completed``, ``failed`` or ``terminated``. *rule*,
+    *duty* (its key) and *reference* are None where they were not told.
     """
 
     processor: str

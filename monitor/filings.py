@@ -2,9 +2,10 @@
 
 A step is something that happened to a filing (it was submitted, returned, ..) or that a person
 decided about a duty (annulled, reopened, corrected). Steps may come late, twice and in any order:
-they are folded by ``at``, at equal instants by a fixed rank, so the same steps always come to the
-same states. A step that is not legal where it stands is kept, and shown as refused or, while there
-is no duty that it could be about, as waiting. Nothing here reads a clock or a database.
+they are folded by ``at``, at equal instants by their source's sequence and then by a fixed rank,
+so the same steps always come to the same states. A step that is not legal where it stands is kept,
+and shown as refused or, while there is no duty that it could be about, as waiting. Nothing here
+reads a clock or a database.
 
 Sources of the law: Order No. 19 (CAC, MPS) art. 15 and the CAC's filing guide: materials are
 reviewed within 15 working days; what is returned is supplemented within 10, else the procedure is
@@ -13,7 +14,7 @@ terminated. After a failure or a termination the filing is still owed, and may b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -102,7 +103,8 @@ class Step:
     *rule* and *duty* (the key of a duty) say which duty it is about; where they are not told, the
     fold finds out. *at* is event time, *known_at* when we knew. Of a person's decision *by* and
     *reason* are known; *withdraws* is the id of a step that it takes back, as if that had never
-    been told. *source* is ``command`` or the topic.
+    been told. *source* is ``command`` or the topic. In *detail* ``dated`` says that only the day
+    was told, and ``sequence`` is the producer's number, where it has one.
     """
 
     id: str
@@ -126,13 +128,28 @@ class Step:
         if self.withdraws is not None and self.kind not in _TAKES_BACK:
             raise ValueError("only a correction or a reopening takes another step back")
 
+    @property
+    def sequence(self) -> int:
+        """The producer's number of the event; 0 where it has none, and for commands."""
+        number = self.detail.get("sequence")
+        return number if isinstance(number, int) else 0
+
+    @property
+    def dated(self) -> bool:
+        """Whether only its day was told: *at* is some instant of that."""
+        return self.detail.get("dated") is True
+
 
 class Target(NamedTuple):
-    """A duty that steps can be about; *rule* may be a legacy row."""
+    """A duty that steps can be about; *rule* may be a legacy row.
+
+    *since*, if a person moved it to a later day, is its trigger by the facts.
+    """
 
     rule: str
     key: str
     trigger_at: Instant
+    since: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,15 +200,17 @@ class Life:
     def repeated(self, step: Step, *, to_the_letter: bool) -> Step | None:
         """Return the step that *step* says again, if it does.
 
-        To the letter: a step of its kind with its instant, or its day and reference. Else the
-        newest step is of its kind and of its day in Beijing. A reference that differs is another.
+        To the letter: a step of its kind with its instant, or its day and reference; and an event
+        of the day that was all a person told. Else the newest step is of its kind and of its day in
+        Beijing. A reference that differs is another.
         """
         for one in self.taken if to_the_letter else self.taken[-1:]:
             if one.kind is not step.kind or not _may_be_one(one.reference, step.reference):
                 continue
             same_day = beijing_day(one.at) == beijing_day(step.at)
             named = one.reference is not None and one.reference == step.reference
-            if one.at == step.at or (same_day and (named or not to_the_letter)):
+            of_event = one.dated and step.by is None
+            if one.at == step.at or (same_day and (named or of_event or not to_the_letter)):
                 return one
         return None
 
@@ -240,6 +259,8 @@ class Judged(NamedTuple):
                 return str(Illegal(self.state, self.step.kind))
             case Verdict.WAITING:
                 return "there is no duty that it could be about"
+            case Verdict.WITHDRAWN:
+                return "a person took it back"
         return ""
 
 
@@ -250,14 +271,16 @@ class Settled(NamedTuple):
     judged: tuple[Judged, ...]  # in the order of the fold
 
 
-def settle(targets: Iterable[Target], steps: Iterable[Step]) -> Settled:
+def settle(
+    targets: Iterable[Target], steps: Iterable[Step], left: Collection[Target] = ()
+) -> Settled:
     """Fold all *steps* of one processor over all its duties, in whatever order both are given.
 
     A step that names no duty is about the one with the oldest trigger for which it is legal; a
     submission is never about a duty of a later day, unless it names it. One that names no rule
     can be about any filing of Art. 15, one that names a review or supplement clock about the
     filing that it is a clock of. If the reference of an answer is that of a submission, it
-    answers that.
+    answers that. Of *left*, which nobody owes now, a step has to name the one that it is about.
     """
     lives: dict[Target, Life] = dict.fromkeys(sorted(targets, key=_by_age), UNTOUCHED)
     ordered = sorted(steps, key=_by_time)
@@ -269,18 +292,19 @@ def settle(targets: Iterable[Target], steps: Iterable[Step]) -> Settled:
         elif step.id in withdrawn:
             judged.append(Judged(step, Verdict.WITHDRAWN))
         else:
-            one = _judge(step, lives)
+            one = _judge(step, lives, left)
             if one.verdict is Verdict.TAKEN and one.target is not None:
                 lives[one.target] = lives[one.target].after(step)
             judged.append(one)
     return Settled(lives, tuple(judged))
 
 
-def _judge(step: Step, lives: Mapping[Target, Life]) -> Judged:
+def _judge(step: Step, lives: Mapping[Target, Life], left: Collection[Target]) -> Judged:
     addressed = [target for target in lives if _addresses(step, target)]
-    if step.reference is not None:
+    answered: list[Target] = []
+    if step.reference is not None and step.kind in _ANSWERS:
         answered = [one for one in addressed if lives[one].answers(step.reference)]
-        addressed = answered if answered and step.kind in _ANSWERS else addressed
+    addressed = answered or [one for one in addressed if step.duty or one not in left]
     for target in addressed:
         if lives[target].repeats(step, to_the_letter=True):
             return Judged(step, Verdict.REPEATED, target, lives[target].state)
@@ -300,12 +324,17 @@ def _judge(step: Step, lives: Mapping[Target, Life]) -> Judged:
 def _addresses(step: Step, target: Target) -> bool:
     if target.rule in CLOCKS or step.duty not in {None, target.key}:
         return False
-    early = beijing_day(step.at) < beijing_day(target.trigger_at)
-    if early and step.duty is None and step.kind is StepKind.SUBMITTED:
+    if step.duty is None and step.kind is StepKind.SUBMITTED and is_early(step.at, target):
         return False  # what was left over of an older duty must never meet a younger one
     if step.rule is None or step.rule in CLOCKS:
         return family(target.rule) in FILINGS
     return family(step.rule) == family(target.rule)
+
+
+def is_early(at: Instant, target: Target) -> bool:
+    """Tell whether *at* is of a day before the duty was reached."""
+    since = target.trigger_at if target.since is None else target.since
+    return beijing_day(at) < beijing_day(since)
 
 
 class Clock(NamedTuple):
@@ -331,7 +360,8 @@ def clocks(target: Target, life: Life) -> Iterator[Clock]:
     for step, following in zip(life.taken, (*life.taken[1:], None), strict=False):
         rule = {StepKind.SUBMITTED: REVIEW, StepKind.RETURNED: SUPPLEMENT}.get(step.kind)
         if rule is not None:
-            yield Clock(rule, f"{of}.{target.key}.{step.at}", step, following)
+            told = f".{step.sequence}" if step.sequence else ""  # of several in one instant
+            yield Clock(rule, f"{of}.{target.key}.{step.at}{told}", step, following)
 
 
 def clock_life(clock: Clock) -> Life:
@@ -356,29 +386,12 @@ def clock_life(clock: Clock) -> Life:
     return Life((ended,))
 
 
-def rearmings(lives: Mapping[Target, Life], rule: str, key: str) -> list[Instant]:
-    """Return when the latch of *rule* that released the duty *key* was armed anew, in order.
-
-    A completed cancellation arms every latch, an annulment that of its own duty.
-    """
-    return sorted(
-        life.ended.at
-        for target, life in lives.items()
-        if life.ended is not None
-        and (
-            family(target.rule) == CANCEL
-            if life.state is State.COMPLETED
-            else (family(target.rule), target.key) == (family(rule), key)
-        )
-    )
-
-
 def _by_age(target: Target) -> tuple[Instant, str, tuple[int, str]]:
     return target.trigger_at, target.rule, (len(target.key), target.key)
 
 
-def _by_time(step: Step) -> tuple[Instant, int, str, str]:
-    return step.at, _RANK[step.kind], step.reference or "", step.id
+def _by_time(step: Step) -> tuple[Instant, int, int, str, str]:
+    return step.at, step.sequence, _RANK[step.kind], step.reference or "", step.id
 
 
 def _may_be_one(one: str | None, other: str | None) -> bool:

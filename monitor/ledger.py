@@ -124,6 +124,10 @@ class Stock:
             self.systems[system] = self.systems.get(system, 0) + individuals
 
 
+def _system(place: Place) -> tuple[str]:
+    return (place.system,)
+
+
 class Ledger:
     """Registers of slots, links and scope removals, and the stock that follows from them.
 
@@ -131,16 +135,19 @@ class Ledger:
     any order, then ``settle``: only then are ``stock`` and ``standing`` up to date.
 
     With *counts* only the individuals for whom it is true have a standing and are in the stock: a
-    ledger that holds a part of the facts knows only some people whole.
+    ledger that holds a part of the facts knows only some people whole. What stands under
+    ``systems`` is counted by *labels*: the system of a place, unless something finer is asked for.
     """
 
     def __init__(
         self,
         research: Callable[[Place], bool],
         counts: Callable[[SubjectKey], bool] | None = None,
+        labels: Callable[[Place], Iterable[str]] = _system,
     ) -> None:
         self._research = research
         self._counts = counts
+        self._labels = labels
         self.slots: dict[SlotKey, Assignment] = {}
         self.owned: dict[SubjectKey, dict[SlotKey, Assignment]] = {}
         self.links: dict[SubjectKey, Linked] = {}
@@ -346,7 +353,7 @@ class Ledger:
         standing = self._standings.get(places)
         if standing is None:
             research = {self._research(place) for place in places}
-            systems = frozenset(place.system for place in places)
+            systems = frozenset(label for place in places for label in self._labels(place))
             standing = Standing(False in research, True in research, systems)
             self._standings[places] = standing
         return standing

@@ -41,7 +41,7 @@ class Kind(StrEnum):
     DUTY_OPENED = "duty_opened"
     DUTY_MOVED = "duty_moved"  # to an earlier day, at once
     DUE_SETTLED = "due_settled"  # a provisional deadline, by a published calendar
-    DUE_MOVED = "duty_due_moved"  # to another day, by a corrected calendar
+    DUE_MOVED = "duty_due_moved"  # to another day, by a corrected calendar or rule
     DUTY_CLOSED = "duty_closed"
     RESTATEMENT_WAITS = "restatement_waits"  # a later day, or none: for a person to decide
     DUTY_REOPENED = "duty_reopened"  # what ended it was taken back
@@ -58,6 +58,7 @@ class Kind(StrEnum):
     RECOUNT_OVERDUE = "recount_overdue"  # a look back has been due for too long
     FILE_UNFINISHED = "file_unfinished"  # its ``apply`` died: no reach is confirmed
     THRESHOLD_APPROACHED = "threshold_approached"  # an early warning: a share of it is passed
+    FORECAST_NEAR = "forecast_near"  # a threshold may be reached within the lead time
     SOURCE_SILENT = "source_silent"
     SOURCE_HEARD = "source_heard"  # a record again, after a silence that was told
     NUMBER_ACCEPTED = "number_accepted"  # by a person, who compared it with the source

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from monitor.duties import years_after
 from monitor.facts import Instant
-from monitor.history import Point
+from monitor.history import Point, first_reach
 from monitor.rule import Rule
 from monitor.workdays import overdue_from
 
@@ -55,3 +55,19 @@ def holds(points: Iterable[Point], at_least: int, instant: Instant) -> bool:
     """Tell whether the number, told in *points* (oldest first), was reached at *instant*."""
     told = [point.individuals for point in points if point.at <= instant]
     return bool(told) and told[-1] >= at_least
+
+
+def latch_after(
+    annulled: Iterable[Instant], points: Iterable[Point], at_least: int
+) -> tuple[int, Instant | None]:
+    """Return the number of the latch in force, and the instant after which its reach is looked for.
+
+    *annulled* are the triggers of the periods that a person annulled. That closes those periods
+    and no other; only if the number has passed from below since does a new clock begin.
+    """
+    points = list(points)
+    latch, after = 1, None
+    for at in sorted(annulled):
+        if first_reach(points, at_least, at) is not None:
+            latch, after = latch + 1, at
+    return latch, after

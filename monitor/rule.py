@@ -7,8 +7,8 @@ that there is. What cannot be run is refused where the rule is made, with the fi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal, TypeAlias, get_args
 
@@ -38,6 +38,16 @@ _NAME_LENGTH = 64
 _LETTERS = "use small letters, digits, '.', '_', '-', at most 64"
 _RECURS = frozenset({"years", "calendar_days"})
 _COUNTS_DAYS = frozenset({"working_days", "calendar_days"})
+LARGEST = 10**12
+"""More than there are people: no number that is told or asked for is larger."""
+
+_A_CENTURY: Mapping[str, int] = {
+    "working_days": 25_000,
+    "calendar_days": 36_525,
+    "hours": 876_600,
+    "years": 100,
+}
+_NOT_OF_EVENTS = ("at_least", "comparator")
 
 
 class RuleError(ValueError):
@@ -130,6 +140,8 @@ class Rule:
                 raise RuleError(self.id, "event", _LETTERS)
         elif self.at_least is None or self.at_least < 1:
             raise RuleError(self.id, "at_least", "give a number of individuals from 1 on")
+        elif self.at_least > LARGEST:
+            raise RuleError(self.id, "at_least", f"give a number up to {LARGEST:,}")
         if self.number is not None and not is_name(self.number):
             raise RuleError(self.id, "number", _LETTERS)
         if self.measure == "external" and self.number is None:
@@ -143,6 +155,9 @@ class Rule:
                 raise RuleError(self.id, "fixed_date", "give the last day, such as 2025-07-14")
         elif self.unit != "at_once" and (self.period is None or self.period < 1):
             raise RuleError(self.id, "period", f"give a number of {self.unit} from 1 on")
+        elif self.unit in _A_CENTURY and (self.period or 0) > _A_CENTURY[self.unit]:
+            most = f"{_A_CENTURY[self.unit]:,} {self.unit}"
+            raise RuleError(self.id, "period", f"give at most {most}, which is a century")
         if self.count_trigger_day and self.unit not in _COUNTS_DAYS:
             raise RuleError(
                 self.id, "count_trigger_day", f"{self.unit} count no days; leave it out"
@@ -158,3 +173,37 @@ class Rule:
             raise RuleError(self.id, "recurring", "only what latches recurs; set latch = true")
         if self.keeps and (self.measure != "event" or self.unit not in _RECURS or self.recurring):
             raise RuleError(self.id, "keeps", "only events are kept, for years or calendar_days")
+
+
+def without_idle_clock(rule: Rule) -> Rule:
+    """Return *rule* without a period where its clock has none.
+
+    Of a shipped rule that was given another unit the old period means nothing.
+    """
+    return rule if _has_period(rule) else replace(rule, period=None)
+
+
+def check_applies(rule: Rule, given: Collection[str]) -> None:
+    """Raise RuleError if a field that was *given* does nothing in *rule*.
+
+    It would look as if it did.
+    """
+    for field in given:
+        if why := _idle(rule, field):
+            raise RuleError(rule.id, field, f"{why}, or leave it out")
+
+
+def _idle(rule: Rule, field: str) -> str | None:
+    if field in _NOT_OF_EVENTS and rule.measure == "event":
+        return "an event has no number: set measure"
+    if field == "event" and rule.measure != "event":
+        return f"{rule.measure} is about a number: set measure"
+    if field == "period" and not _has_period(rule):
+        return f"{rule.unit} has none: set unit"
+    if field == "fixed_date" and rule.unit != "fixed_date":
+        return f"{rule.unit} have none: set unit"
+    return None
+
+
+def _has_period(rule: Rule) -> bool:
+    return rule.unit in _A_CENTURY

@@ -23,7 +23,9 @@ from monitor.rule import (
     Rule,
     RuleError,
     Unit,
+    check_applies,
     is_name,
+    without_idle_clock,
 )
 
 __all__ = [
@@ -292,7 +294,17 @@ def _changed(rule: Rule | None, name: str, override: Mapping[str, Any]) -> Rule:
         # type() and not isinstance(): true is no number, and an instant is no day.
         if type(value) is not _SETTABLE[field]:
             raise RuleError(name, field, f"must be of type {_SETTABLE[field].__name__}")
-    return replace(rule, **fields) if rule is not None else Rule(id=name, **fields)
+    made = replace(rule, **fields) if rule is not None else _own(name, fields)
+    check_applies(made, fields)
+    return without_idle_clock(made)
+
+
+def _own(name: str, fields: Mapping[str, Any]) -> Rule:
+    event = fields.get("event")
+    if isinstance(event, str) and event.startswith("filing."):
+        what = "only frt.review and frt.supplement are about steps of a filing; use another kind"
+        raise RuleError(name, "event", what)
+    return Rule(id=name, **fields)
 
 
 def _settable(rule: Rule | None) -> AbstractSet[str]:

@@ -21,13 +21,14 @@ from deploy.cli.common import (
     monitor_of,
     print_json,
     rfc3339,
+    settings_of,
 )
 from deploy.exporting import NotEmpty, Product, export
-from deploy.wiring import Monitor, clock
+from deploy.wiring import Monitor, clock, open_log
 from monitor.bundle import Verdict
 from monitor.chain import Checkpoint, Entry, Unreadable, checkpoints_from
-from monitor.store import audit, calendars, retention
-from monitor.store.engine import reading
+from monitor.store import audit, calendars, evidence
+from monitor.store.engine import answering, reading
 
 _LOOK_EVERY = 0.5
 _SHOWN = 10
@@ -55,8 +56,9 @@ def audit_group() -> None:
 def export_command(config: str | None, *, as_json: bool, path: Path) -> None:
     """Write all that an auditor needs to PATH: a folder, or one file if it ends in .tar.
 
-    Nothing is written beside it, and nothing over what is there. Exits 1 if the chain in the
-    database is broken; it is exported as it is all the same.
+    Nothing is written beside it, and nothing over what is there. What was written is verified at
+    once; exits 1 if it does not hold, or if the database is not as its log says. It is exported as
+    it is all the same.
     """
     monitor = monitor_of(config)
     try:
@@ -64,14 +66,18 @@ def export_command(config: str | None, *, as_json: bool, path: Path) -> None:
     except NotEmpty as exc:
         fail(str(exc))
         return
-    answer = {"path": str(path), **done.chain, "first_broken": done.broken}
+    wrong = [f"{table}: {why}" for table, why in done.wrong]
+    if done.broken is not None:
+        wrong.append(f"the chain is broken at entry {done.broken}")
+    else:  # a year that was changed in the database would seal nothing, a day prove nothing
+        wrong += [f"{one.file}: {one.why}" for one in check(path).broken]
     if as_json:
-        print_json(answer)
+        print_json({"path": str(path), **done.chain, "first_broken": done.broken, "wrong": wrong})
     else:
         click.echo(f"{path}: {done.chain['entries']} entries, head {done.chain['head']}")
-    if done.broken is not None:
-        click.echo(f"facetally: WRONG: the chain is broken at entry {done.broken}", err=True)
-        sys.exit(WRONG)
+    for why in wrong[:_SHOWN]:
+        click.echo(f"facetally: WRONG: {why}", err=True)
+    sys.exit(WRONG if wrong else 0)
 
 
 def _product(monitor: Monitor) -> Product:
@@ -98,11 +104,11 @@ def verify_command(
     """Check every byte of the bundle at PATH, or without PATH the log in the database.
 
     For a bundle neither settings nor a database nor a secret is needed. Exits 1 and names the
-    first broken link if anything was changed, removed or added. Who makes a whole log anew is
-    found out by --checkpoint alone.
+    first broken link if anything was changed, removed or added, or if a duty's last day is not what
+    the sealed calendars and rules count to. Who makes a whole log anew is found out by --checkpoint
+    alone.
     """
     checkpoints = _kept(kept) if kept is not None else []
-    unguarded: list[str] = []
     if path is not None:
         try:
             found = check(path, checkpoints)
@@ -110,12 +116,10 @@ def verify_command(
             fail(str(exc))
             return
     else:
-        monitor = monitor_of(config)
-        with reading(monitor.engine) as connection:
-            found = audit.examine(connection, checkpoints)
-            unguarded = retention.unguarded(connection)
-        for table in unguarded:
-            found.note(table, None, "the database no longer refuses changes of this table")
+        engine = open_log(settings_of(config))  # a calendar that was damaged is to be found
+        click.get_current_context().call_on_close(engine.dispose)
+        with answering(engine), reading(engine) as connection:
+            found = evidence.examine(connection, checkpoints)
     _tell(found, "the database" if path is None else str(path), as_json=as_json)
     sys.exit(0 if found.holds else WRONG)
 
@@ -139,6 +143,8 @@ def _tell(found: Verdict, what: str, *, as_json: bool) -> None:
                 "entries": found.chain.get("entries"),
                 "head": found.chain.get("head"),
                 "checkpoints": found.checkpoints,
+                "checkpoints_younger": found.younger,
+                "days_recounted": found.days,
                 "product": found.product or None,
                 "exported_at": rfc3339(found.exported_at),
                 "first_broken": first.seq if first else None,
@@ -149,14 +155,25 @@ def _tell(found: Verdict, what: str, *, as_json: bool) -> None:
         )
         return
     if first is None:
-        through = f", through {found.checkpoints} checkpoints" if found.checkpoints else ""
         entries, head = found.chain["entries"], found.chain["head"]
-        click.echo(f"ok    {what}: {entries} entries, head {head}{through}")
+        days = f", {found.days} last days counted again" if found.days else ""
+        click.echo(f"ok    {what}: {entries} entries, head {head}{days}{_through(found)}")
         return
     where = f"first broken link: entry {first.seq}" if first.seq else "no entry, but"
     click.echo(f"WRONG {what}: {where} ({_plain(first.file)}): {first.why}")
     for one in [other for other in found.broken if other is not first][:_SHOWN]:
         click.echo(f"      {_plain(one.file)}: {one.why}")
+
+
+def _through(found: Verdict) -> str:
+    """Say which checkpoints it was compared with, and which it was not."""
+    total = found.checkpoints + found.younger
+    if not total:
+        return ""
+    through = f", through {found.checkpoints} of {total} checkpoints"
+    if not found.younger:
+        return through
+    return f"{through}; {found.younger} younger than the bundle says it is were not compared"
 
 
 def _plain(name: str) -> str:

@@ -26,9 +26,9 @@ from deploy.settings import Settings, has_settings
 from deploy.wiring import clock, files_and_kept
 from monitor.calendars import Sheet, Year, read_sheet, read_sheets
 from monitor.calendars.checking import doubts, working_days_of
-from monitor.store import calendars
+from monitor.moving import Moved
 from monitor.store.calendars import Kept
-from monitor.store.calendars_loading import Decision, Moved, load
+from monitor.store.calendars_loading import Decision, load
 from monitor.workdays import Calendar, Deadline, beijing_day
 
 _file = click.Path(path_type=Path, dir_okay=False)
@@ -55,20 +55,24 @@ def _somebody() -> str:
     "--by", default=_somebody, callback=said, help="Who loads it. Default: who is logged in."
 )
 @click.option("--because", default="published", callback=said, show_default=True, help="Why.")
-def load_command(config: str | None, *, as_json: bool, file: Path, by: str, because: str) -> None:
+@click.option("--despite-doubts", is_flag=True, help="Load it although something is strange.")
+def load_command(
+    config: str | None, *, as_json: bool, file: Path, by: str, because: str, despite_doubts: bool
+) -> None:
     """Use the year in FILE from now on, in all running processes, and count open duties again.
 
-    Loading the same file again does nothing. Another content needs a higher version.
+    Loading the same file again does nothing. Another content needs a higher version. A year in
+    which something is strange (see 'calendar check') moves no day unless --despite-doubts is given.
     """
     monitor = monitor_of(config)
     sheet = read_sheet(file)
-    now = clock()
-    calendars.check_used(monitor.engine, monitor.sheets)
-    decided = Decision(sheet=sheet, by=by, because=because)
-    done = load(monitor.engine, monitor.sheets, decided, monitor.policy, now)
-    if done.fresh:
-        calendars.note_used(monitor.engine, monitor.sheets, monitor.settings.rules, now)
     strange = doubts(sheet.year)
+    if strange and not despite_doubts:
+        _refuse(sheet, strange)
+    now = clock()
+    policy = monitor.counting(now)
+    decided = Decision(sheet=sheet, by=by, because=because)
+    done = load(monitor.engine, monitor.sheets, decided, policy, now)
     if as_json:
         print_json(
             {
@@ -88,6 +92,14 @@ def load_command(config: str | None, *, as_json: bool, file: Path, by: str, beca
     _tell_doubts(strange)
 
 
+def _refuse(sheet: Sheet, strange: Sequence[str]) -> None:
+    lines = "".join(f"\n  compare with the notice: {doubt}" for doubt in strange)
+    fail(
+        f"{sheet.year.version}: not loaded, for something in it is strange; "
+        f"if the notice says so, give --despite-doubts{lines}"
+    )
+
+
 def _moved_json(one: Moved) -> dict[str, object]:
     return {
         "processor": one.after.processor,
@@ -96,6 +108,7 @@ def _moved_json(one: Moved) -> dict[str, object]:
         "before": _deadline_json(one.before.deadline),
         "after": _deadline_json(one.after.deadline),
         "earlier": one.earlier,
+        "why": one.why.value,
     }
 
 

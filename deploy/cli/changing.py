@@ -30,6 +30,7 @@ from monitor.store.engine import reading
 from monitor.store.names import Names
 from monitor.workdays import overdue_from
 
+_DAY_US: Instant = 86_400_000_000  # Beijing has no summer time
 _TOLD = [kind.value for kind in ChangeKind if kind not in SEEN]
 _BY = click.option("--by", required=True, callback=said, help="Who says or decides it.")
 _REASON = click.option("--reason", required=True, callback=said, help="What changed, or why.")
@@ -147,7 +148,7 @@ def _decide(config: str | None, verdict: Verdict, *, as_json: bool) -> None:
     monitor = monitor_of(config)
     now = clock()
     try:
-        done, duty = changes.decide(monitor.engine, verdict, monitor.policy, now)
+        done, duty = changes.decide(monitor.engine, verdict, monitor.counting(now), now)
     except NotDecided as exc:
         fail(str(exc))
         return
@@ -161,7 +162,7 @@ def _decide(config: str | None, verdict: Verdict, *, as_json: bool) -> None:
 
 def _instant(at: date | Instant) -> Instant:
     """Return the first instant of a day in Beijing, or the instant that was given."""
-    return overdue_from(date.fromordinal(at.toordinal() - 1)) if isinstance(at, date) else at
+    return overdue_from(at) - _DAY_US if isinstance(at, date) else at
 
 
 def _json(one: Change) -> dict[str, object]:

@@ -114,7 +114,8 @@ def correct_command(
 def _decide(config: str | None, decided: Decided, *, as_json: bool) -> None:
     monitor = monitor_of(config)
     try:
-        done = decide(monitor.engine, decided, monitor.policy, clock())
+        now = clock()
+        done = decide(monitor.engine, decided, monitor.counting(now), now)
     except NotRecorded as exc:
         fail(str(exc))
         return

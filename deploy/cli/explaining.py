@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from datetime import date
 
 import click
@@ -20,24 +19,17 @@ from deploy.cli.common import (
     rfc3339,
     settings_of,
 )
+from deploy.cli.explaining_days import days_json, tell_days
+from deploy.cli.explaining_duty import show_duty
 from deploy.cli.shapes import unverified_json
 from deploy.cli.telling import tell_doubts
-from deploy.pack.counting import WEEKDAYS, Counted, counted, spelled
+from deploy.pack.counting import counted
 from deploy.settings import has_settings
 from deploy.wiring import Monitor, clock, files_and_kept, sources_of
-from monitor.duties import Duty
-from monitor.duties import as_json as duty_json
 from monitor.facts import Instant
-from monitor.rules import Rule
 from monitor.store.engine import reading
 from monitor.store.explaining import Explanation, Told, explain
-from monitor.store.explaining_more import (
-    DutyExplained,
-    NothingToExplain,
-    NumberExplained,
-    explain_duty,
-    explain_number,
-)
+from monitor.store.explaining_more import NothingToExplain, NumberExplained, explain_number
 from monitor.store.names import Names
 from monitor.store.trust import Trust
 from monitor.workdays import Calendar, load_calendar
@@ -45,7 +37,25 @@ from streams.adapters import checks
 from streams.records import Undecodable
 
 
-@click.command("explain")
+class _Discreet(click.Command):
+    """A command whose complaints never repeat what was typed: it may be the id of a person."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, or say what is wrong without the words that are."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption:
+            why = "there is no such option; a SUBJECT that begins with - comes after --"
+        except click.MissingParameter:
+            raise
+        except click.UsageError as exc:
+            if type(exc) is not click.UsageError:
+                raise
+            why = "give one SUBJECT; in quotation marks if there are blanks in it"
+        raise click.UsageError(why, ctx)
+
+
+@click.command("explain", cls=_Discreet)
 @config_option
 @json_option
 @click.option("--processor", help="Whose number, subject or duty it is about.")
@@ -89,7 +99,7 @@ def explain_command(  # noqa: PLR0913 - each is an option
     if subject is not None:
         _show_subject(monitor, processor, namespace, subject, as_json=as_json)
     elif duty is not None:
-        _show_duty(monitor, processor, duty, as_json=as_json)
+        show_duty(monitor, processor, duty, as_json=as_json)
     else:
         _show_number(monitor, processor, as_of, as_json=as_json)
 
@@ -163,84 +173,6 @@ def _what(told: Told) -> str:
         where = "/".join(part for part in parts if part)
     named = " (a named face)" if getattr(fact, "face", b"") else ""
     return f"{type(fact).__name__}{f' in {where}' if where else ''}{named}"
-
-
-# -- a duty ------------------------------------------------------------------------------------
-
-
-def _show_duty(monitor: Monitor, processor: str, wanted: str, *, as_json: bool) -> None:
-    rule_id, _, key = wanted.partition(":")
-    try:
-        with reading(monitor.engine) as connection:
-            found = explain_duty(connection, processor, rule_id, key or None)
-    except NothingToExplain as exc:
-        fail(str(exc))
-        return
-    rules = {rule.id: rule for rule in monitor.settings.rules}
-    rule = rules.get(found.duty.rule)
-    days = list(spelled(rule, found.duty, monitor.calendar)) if rule is not None else []
-    if as_json:
-        print_json(_duty_json(found, rule, days, monitor.calendar))
-        return
-    _tell_duty(found, rule)
-    _tell_days(days)
-
-
-def _duty_json(
-    found: DutyExplained, rule: Rule | None, days: Sequence[Counted], calendar: Calendar
-) -> dict[str, object]:
-    return {
-        "duty": duty_json(found.duty, clock(), calendar),
-        "trigger_at": rfc3339(found.duty.trigger_at),
-        "opened_at": rfc3339(found.duty.opened_at),
-        "rule": None if rule is None else _rule_json(rule),
-        "facts": [
-            {"fact": one.what, "at": rfc3339(one.at), "known_at": rfc3339(one.known_at)}
-            | {"version": list(one.version)}
-            for one in found.facts
-        ],
-        "steps": [
-            {"step": one.kind.value, "at": rfc3339(one.at), "known_at": rfc3339(one.known_at)}
-            | {"by": one.by, "reason": one.reason, "reference": one.reference}
-            for one in found.duty.life.taken
-        ],
-        "audit": [
-            {"seq": one.seq, "at": rfc3339(one.at), "kind": one.kind, "hash": one.hash}
-            for one in found.entries
-        ],
-        **_days_json(days, calendar),
-    }
-
-
-def _rule_json(rule: Rule) -> dict[str, object]:
-    return {
-        "id": rule.id,
-        "measure": rule.measure,
-        "comparator": rule.comparator,
-        "at_least": rule.at_least,
-        "period": rule.period,
-        "unit": rule.unit,
-        "fixed_date": rule.fixed_date.isoformat() if rule.fixed_date else None,
-        "count_trigger_day": rule.count_trigger_day,
-        "addressee": rule.addressee,
-        "source": rule.source,
-    }
-
-
-def _tell_duty(found: DutyExplained, rule: Rule | None) -> None:
-    duty: Duty = found.duty
-    source = f"; {rule.source}" if rule is not None else "; the settings have no such rule any more"
-    click.echo(f"duty {duty.rule} ({duty.key}) of {duty.processor}{source}")
-    click.echo(f"trigger {rfc3339(duty.trigger_at)}, in Beijing {duty.trigger_day}")
-    click.echo(f"known {rfc3339(duty.opened_at)}, by calendar {duty.deadline.calendar_version}")
-    for fact in found.facts:
-        click.echo(f"fact {rfc3339(fact.at)} {fact.what}, known {rfc3339(fact.known_at)}")
-    if found.more_facts:
-        click.echo(f"and {found.more_facts:,} more facts of that instant")
-    for step in duty.life.taken:
-        click.echo(f"step {rfc3339(step.at)} {step.kind.value} {step.reference or ''}".rstrip())
-    for entry in found.entries:
-        click.echo(f"audit {entry.seq} {rfc3339(entry.at)} {entry.kind} {entry.hash}")
 
 
 # -- a number ----------------------------------------------------------------------------------
@@ -330,33 +262,11 @@ def _show_date(calendar: Calendar, day: date, count: int, *, as_json: bool) -> N
             "due_day": deadline.due_day.isoformat() if deadline.due_day else None,
             "due_between": between,
         }
-        print_json(answer | _days_json(days, calendar))
+        print_json(answer | days_json(days, calendar))
         return
-    _tell_days(days)
+    tell_days(days)
     for year in calendar.years:
         click.echo(f"calendar {year.version}: {year.notice}")
-
-
-def _days_json(days: Sequence[Counted], calendar: Calendar) -> dict[str, object]:
-    return {
-        "days": [
-            {
-                "day": one.day.isoformat(),
-                "working_day": one.works,
-                "why": one.why.en,
-                "count": one.count,
-            }
-            for one in days
-        ],
-        "calendars": [{"version": year.version, "notice": year.notice} for year in calendar.years],
-    }
-
-
-def _tell_days(days: Sequence[Counted]) -> None:
-    for one in days:
-        count = "" if one.count is None else f"{one.count:>3}"
-        weekday = WEEKDAYS[one.day.weekday()].en[:3]
-        click.echo(f"{one.day} {weekday} {count:>3} {one.why.en}")
 
 
 COMMANDS = (explain_command,)

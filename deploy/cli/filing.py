@@ -27,10 +27,10 @@ from deploy.wiring import clock
 from monitor.duties import Duty
 from monitor.duties import as_json as duty_json
 from monitor.facts import Instant
-from monitor.filings import CLOCKS, Judged, Settled, StepKind, Target
+from monitor.filings import CLOCKS, Judged, Settled, StepKind, Target, family
+from monitor.latches import target_of
 from monitor.store import owing, schema
 from monitor.store.engine import reading
-from monitor.store.filings import target_of
 from monitor.store.filings_said import (
     NotRecorded,
     Recorded,
@@ -81,7 +81,8 @@ def _step(kind: StepKind, meaning: str) -> click.Command:
         monitor = monitor_of(config)
         step = StepSaid(kind=kind, duty=key, **given)
         try:
-            done = record(monitor.engine, step, monitor.policy, clock())
+            now = clock()
+            done = record(monitor.engine, step, monitor.counting(now), now)
         except NotRecorded as exc:
             fail(str(exc))
             return
@@ -171,8 +172,10 @@ def list_command(config: str | None, *, as_json: bool, processor: str | None) ->
 @json_option
 @click.argument("processor")
 @click.option("--rule", required=True, help="The rule of the duty, such as frt.file.")
-@click.option("--key", default="1", show_default=True, help="Which duty of that rule.")
-def show_command(config: str | None, *, as_json: bool, processor: str, rule: str, key: str) -> None:
+@click.option("--key", help="Which duty of that rule. Default: the newest.")
+def show_command(
+    config: str | None, *, as_json: bool, processor: str, rule: str, key: str | None
+) -> None:
     """Show one duty with its steps, its clocks, and the steps that are possible now."""
     monitor = monitor_of(config)
     now = clock()
@@ -181,10 +184,13 @@ def show_command(config: str | None, *, as_json: bool, processor: str, rule: str
         where = [schema.duties.c.processor_id == names.processor_ids.get(processor, 0)]
         duties = [duty for _, duty in owing.read_duties(connection, names, where)]
         settled = listing(connection, names).get(processor, Settled({}, ()))
-    duty = next((one for one in duties if (one.rule, one.key) == (rule, key)), None)
-    if duty is None:
-        fail(f"{processor} has no duty {rule} {key}; see 'facetally duties'")
-        return
+    of_rule = [one for one in duties if rule in {one.rule, family(one.rule)}]
+    found = [one for one in of_rule if key in {None, one.key}]
+    if not found:
+        known = ", ".join(f"{one.rule} {one.key}" for one in of_rule or duties) or "none"
+        wanted = rule if key is None else f"{rule} {key}"
+        fail(f"{processor} has no duty {wanted}; its duties are: {known}")
+    duty = found[-1]
     of = {"rule": duty.rule, "key": duty.key}
     running = [one for one in duties if one.rule in CLOCKS and one.proof.get("of") == of]
     steps = of_duty(settled, target_of(duty))
@@ -197,12 +203,12 @@ def show_command(config: str | None, *, as_json: bool, processor: str, rule: str
         }
         print_json(answer)
         return
-    click.echo(f"{processor} {rule} {key}: {duty.status(now).value}, {_due(duty)}")
+    click.echo(f"{processor} {duty.rule} {duty.key}: {duty.status(now).value}, {due_words(duty)}")
     for judged in steps:
         click.echo("  " + " ".join(filter(None, _cells(judged))))
     for one in running:
         whose = "the authority's" if one.of_authority else "ours"
-        click.echo(f"  {one.rule} ({whose}): {one.status(now).value}, {_due(one)}")
+        click.echo(f"  {one.rule} ({whose}): {one.status(now).value}, {due_words(one)}")
     click.echo(f"  possible now: {', '.join(_possible(duty)) or 'nothing'}")
 
 
@@ -252,7 +258,8 @@ def _possible(duty: Duty) -> list[str]:
     return [] if duty.rule in CLOCKS else [kind.value for kind in duty.life.legal]
 
 
-def _due(duty: Duty) -> str:
+def due_words(duty: Duty) -> str:
+    """Return by when *duty* is due, or between which days."""
     first, last = duty.deadline.days
     return f"due {first}" if first == last else f"due between {first} and {last}"
 

@@ -25,7 +25,14 @@ from deploy.cli.common import (
     settings_of,
 )
 from deploy.cli.shapes import reached, status_json, still_stored_json, unverified_json
-from deploy.cli.telling import tell_ahead, tell_doubts, tell_groups, trust_of
+from deploy.cli.telling import (
+    tell_ahead,
+    tell_doubts,
+    tell_groups,
+    tell_still_stored,
+    trust_of,
+    wide_console,
+)
 from deploy.settings import has_settings
 from deploy.wiring import clock, files_and_kept, sources_of
 from monitor.duties import as_json as duty_json
@@ -38,10 +45,12 @@ from monitor.store.engine import reading
 from monitor.store.grouping import numbers
 from monitor.store.names import Names
 from monitor.store.reading import Status, status
+from monitor.store.terminating_watch import watched
 from monitor.store.trust import Trust
 from monitor.store.verifying import verify
 from monitor.workdays import load_calendar
 
+_OF_DAY = len("2026-11-22")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -110,9 +119,10 @@ def duties_command(config: str | None, *, as_json: bool) -> None:
         trust = Trust(connection, names, sources_of(monitor.settings), now)
         against = {one: trust.against(one) for one in sorted({d.processor for d in duties})}
         stocks = stock.read(connection, names)
+        ends = watched(connection, names, duties)
     found = [
         duty_json(duty, now, monitor.calendar)
-        | {"still_stored": still_stored_json(duty, duties, stocks)}
+        | {"still_stored": still_stored_json(duty, ends, stocks)}
         | unverified_json(against[duty.processor])
         for duty in duties
     ]
@@ -120,13 +130,16 @@ def duties_command(config: str | None, *, as_json: bool) -> None:
         print_json({"duties": found})
         return
     table = Table(title="Duties")
-    columns = ("processor", "rule", "status", "trigger day", "due", "working days left")
-    for name in (*columns, "number then", "number now"):
-        table.add_column(name)
+    for name in ("processor", "rule", "key", "status"):
+        table.add_column(name, overflow="fold")
+    for name in ("trigger day", "due"):
+        table.add_column(name, min_width=_OF_DAY)
+    for name in ("working days left", "number then", "number now"):
+        table.add_column(name, overflow="fold")
     for duty, shown in zip(found, duties, strict=True):
         between = duty["due_between"]
         due = duty["due_day"] or (" .. ".join(between) if isinstance(between, list) else "")
-        row = (duty["processor"], duty["rule"], duty["status"], duty["trigger_day"], due)
+        row = (*(duty[name] for name in ("processor", "rule", "key", "status", "trigger_day")), due)
         left = duty["working_days_left"]
         cells = (escape(str(cell)) for cell in row)
         table.add_row(
@@ -135,8 +148,9 @@ def duties_command(config: str | None, *, as_json: bool) -> None:
             _trust_then(shown.proof),
             trust_of(against[shown.processor]),
         )
-    console = Console()
+    console = wide_console()
     console.print(table)
+    tell_still_stored(console, found)
     tell_doubts(console, against.items())
 
 

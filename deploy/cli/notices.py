@@ -16,7 +16,7 @@ from deploy.cli.common import (
     rfc3339,
 )
 from monitor.facts import Instant
-from monitor.store import evidence
+from monitor.store import notices_told
 from monitor.store.engine import reading
 
 
@@ -36,7 +36,7 @@ def notices_command(
 ) -> None:
     """Show the evidence: each notice, each channel's answer, and who acknowledged it."""
     with reading(monitor_of(config).engine) as connection:
-        found = list(evidence.told(connection, processor=processor, duty=duty, since=since))
+        found = list(notices_told.told(connection, processor=processor, duty=duty, since=since))
     if as_json:
         print_json({"notices": [_as_json(one) for one in found]})
         return
@@ -55,7 +55,7 @@ def notices_command(
         click.echo("no notice")
 
 
-def _went(way: evidence.Way) -> str:
+def _went(way: notices_told.Way) -> str:
     if way.sent_at is not None:
         return f"delivered {rfc3339(way.sent_at)}, answer {way.answer}, attempt {way.attempts}"
     if way.skipped_at is not None:
@@ -65,12 +65,12 @@ def _went(way: evidence.Way) -> str:
     return f"owed, {way.attempts} attempts{error}"
 
 
-def _to(one: evidence.Told) -> str:
+def _to(one: notices_told.Told) -> str:
     step, people = (one.notice.body.get(name) for name in ("escalation_step", "people"))
     return f", step {step} to {people or 'the channel'}" if step is not None else ""
 
 
-def _as_json(one: evidence.Told) -> Mapping[str, object]:
+def _as_json(one: notices_told.Told) -> Mapping[str, object]:
     notice, ack, body = one.notice, one.acknowledged, one.notice.body
     return {
         "key": notice.key,

@@ -69,7 +69,7 @@ def set_command(
     monitor, now = monitor_of(config), clock()
     told = NumberSaid(processor=processor, name=measure, number=number, at=at, by=by, reason=reason)
     try:
-        taken = external.tell_number(monitor.engine, told, monitor.policy, now)
+        taken = external.tell_number(monitor.engine, told, monitor.counting(now), now)
     except NotTold as exc:
         fail(str(exc))
         return
@@ -127,8 +127,9 @@ def event_command(
 ) -> None:
     """Tell that an event of KIND happened at PROCESSOR: its rules open their duties.
 
-    KIND is one that a rule is about, such as incident.graded or assessment.recorded. Told again
-    (the same kind, reference and instant) it changes nothing.
+    KIND is one that a rule is about, such as incident.graded, assessment.recorded or, for the end
+    of FR use, processor.terminated. Told again (the same kind, reference and instant) it changes
+    nothing.
     """
     _tell(
         config,
@@ -168,7 +169,7 @@ def incident_command(
 def _tell(config: str | None, event: EventSaid, *, as_json: bool) -> None:
     monitor, now = monitor_of(config), clock()
     try:
-        taken = tell_event(monitor.engine, event, monitor.policy, now)
+        taken = tell_event(monitor.engine, event, monitor.counting(now), now)
     except NotTold as exc:
         fail(str(exc))
         return

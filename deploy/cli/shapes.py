@@ -12,7 +12,7 @@ from monitor.groups import GroupNumber
 from monitor.ledger import Stock
 from monitor.store.approaching import Outlooks
 from monitor.store.reading import ProcessorStatus, Status, ThresholdStatus
-from monitor.store.terminating_watch import newest, still_stored
+from monitor.store.terminating_watch import still_stored
 from monitor.trust import Why
 from monitor.workdays import beijing_day
 
@@ -70,12 +70,15 @@ def _group(number: GroupNumber, against: Mapping[str, Sequence[Why]]) -> dict[st
 
 
 def still_stored_json(
-    duty: Duty, duties: Sequence[Duty], stocks: Mapping[str, Stock]
+    duty: Duty, watched: Mapping[str, Duty], stocks: Mapping[str, Stock]
 ) -> dict[str, object] | None:
-    """Return what is stored after the end of use, for the newest cancellation duty; else None."""
-    if newest(duties).get(duty.processor) is not duty:
-        return None
+    """Return what is stored after the end of use, for the duty that is *watched*; else None.
+
+    None, too, once nobody is stored any more.
+    """
     stored = still_stored(stocks.get(duty.processor, Stock()))
+    if watched.get(duty.processor) is not duty or not (stored.individuals or stored.research):
+        return None
     return {
         "individuals": stored.individuals,
         "research_individuals": stored.research,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
@@ -14,6 +15,29 @@ from monitor.groups import GroupNumber
 from monitor.store.approaching import Outlooks
 from monitor.store.reading import Status
 from monitor.trust import MEANING, Doubt, Why
+
+_WIDE = 200  # columns: what goes into a file or a pipe is not cut to the width of a screen
+
+
+def wide_console() -> Console:
+    """Return a console that has room where its output is not read on a screen."""
+    console = Console()
+    if console.is_terminal or "COLUMNS" in os.environ:
+        return console
+    return Console(width=_WIDE)
+
+
+def tell_still_stored(console: Console, duties: Iterable[Mapping[str, object]]) -> None:
+    """Print what is stored after the end of use, by the ``still_stored`` of *duties*."""
+    for duty in duties:
+        stored = duty["still_stored"]
+        if isinstance(stored, dict):
+            each = ", ".join(f"{one['system']} {one['individuals']:,}" for one in stored["systems"])
+            research = stored["research_individuals"]
+            more = f"; in research {research:,}" if research else ""
+            words = f"{stored['individuals']:,} ({each}){more}"
+            who = f"{duty['processor']} {duty['rule']} {duty['key']}"
+            _line(console, f"still stored after the end of use: {who}: {words}")
 
 
 def trust_of(whys: Sequence[Why]) -> str:

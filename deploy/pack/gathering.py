@@ -17,10 +17,12 @@ from monitor.marks import Marks, SystemMark
 from monitor.rules import Rule
 from monitor.store import audit, history_days, owing
 from monitor.store.as_of import status_as_of
+from monitor.store.by_place import Stored, stored_by_place
 from monitor.store.engine import Engine, reading
 from monitor.store.external_events import EventTold, every_event
 from monitor.store.names import Names
 from monitor.store.reading import ProcessorStatus
+from monitor.store.versions import Basis, bases
 from monitor.trust import Sources
 from monitor.workdays import Calendar, beijing_day
 
@@ -37,8 +39,10 @@ class Gathered:
     as_of: Instant
     made_at: Instant
     status: ProcessorStatus
+    places: Sequence[Stored]
     days: Sequence[tuple[date, int]]
     duties: Sequence[Duty]
+    bases: Sequence[Basis]  # what the last day of each duty was counted by
     rules: Sequence[Rule]
     calendar: Calendar
     years: Sequence[Year]
@@ -69,10 +73,13 @@ def gather(
         if processor not in names.processor_ids:
             raise NothingKnown(f"there is no processor {processor!r} in the database")
         shown = status_as_of(connection, rules, marks, as_of, sources, today=now)
-        book = history_days.from_book(connection, names, [processor], marks.research, as_of)
-        mine = [
-            duty for _, duty in owing.read_duties(connection, names) if duty.processor == processor
+        places, days = stored_by_place(connection, names, processor, marks, as_of)
+        duties = [
+            duty
+            for _, duty in owing.read_duties(connection, names)
+            if duty.processor == processor and duty.trigger_at <= as_of
         ]
+        then = bases(connection, duties, rules, calendar)
         entries, head = audit.head(connection)
         told = every_event(connection, names, processor)
     return Gathered(
@@ -80,8 +87,10 @@ def gather(
         as_of=as_of,
         made_at=now,
         status=next(one for one in shown.processors if one.processor == processor),
-        days=list(history_days.filled(book[processor], beijing_day(as_of))),
-        duties=[duty for duty in mine if duty.trigger_at <= as_of],
+        places=places,
+        days=list(history_days.filled(days, beijing_day(as_of))),
+        duties=duties,
+        bases=then,
         rules=rules,
         calendar=calendar,
         years=calendar.years,

@@ -13,7 +13,8 @@ import xlsxwriter
 
 from alerts.words import Words
 from deploy.pack.gathering import Gathered
-from deploy.pack.tables import Cell, Sheet, sheets, spoken
+from deploy.pack.sheet import Cell, Sheet
+from deploy.pack.tables import sheets, spoken
 
 LANGUAGES = ("en", "zh")
 _WIDEST = 60

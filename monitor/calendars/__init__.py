@@ -31,6 +31,13 @@ SHIPPED, FOLDER, LOADED = "shipped", "folder", "loaded"
 """Where a year came from: with the program, from ``calendar_dir``, by ``calendar load``."""
 
 _OF_A_YEAR = re.compile(r"[0-9]{4}\.toml")
+# A number first: what has none is in no order, and a correction would go unnoticed.
+_VERSION = r"-[0-9][0-9A-Za-z._-]{0,31}"
+_FIELDS = {
+    "": frozenset({"year", "version", "notice", "holidays"}),
+    "notice": frozenset({"title", "number", "published", "source"}),
+    "holidays": frozenset({"name", "first", "last", "work"}),
+}
 _TABLE = re.compile(r"\s*\[+\s*(\w+)\s*\]+")
 
 
@@ -45,8 +52,9 @@ class BadCalendar(ValueError):
 class Year:
     """One published year. *version* changes whenever the days do (``2026-1``, ``2026-2``).
 
-    *off* and *work* are the exceptions from Monday to Friday. They may reach into the December
-    before, as the notice for 2019 did: a later notice overrules an earlier one.
+    It begins with the year and a number, so that of two the later one is known. *off* and *work*
+    are the exceptions from Monday to Friday. They may reach into the December before, as the
+    notice for 2019 did: a later notice overrules an earlier one.
     """
 
     year: int
@@ -54,6 +62,7 @@ class Year:
     notice: str  # number, date and address of the notice
     off: frozenset[date]
     work: frozenset[date]
+    published: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +118,42 @@ def order(version: str) -> tuple[tuple[int, ...], str]:
     return tuple(int(number) for number in re.findall(r"[0-9]+", version)), version
 
 
+def settled(sheets: Iterable[Sheet], kept: Iterable[Sheet]) -> tuple[Sheet, ...]:
+    """Return *sheets* with what was used before in place of those with other days.
+
+    *kept* is all that was ever used. One version means one set of days: that which was used first
+    under it. A shipped file that says otherwise gives way, as nobody can change it; so does any
+    file of which a higher version was loaded. Others stay, to be refused (``check_replaces``).
+    """
+    kept = list(kept)
+    first = {one.year.version: one for one in reversed(kept)}
+    loaded = {one.year.year: one.year.version for one in _ascending(kept) if one.origin == LOADED}
+    return tuple(
+        first[sheet.year.version] if _gives_way(sheet, first, loaded) else sheet for sheet in sheets
+    )
+
+
+def differ(sheet: Sheet, kept: Iterable[Sheet]) -> bool:
+    """Tell whether *sheet* has other days than one in *kept* of its version."""
+    year = sheet.year
+    return any(
+        one.year.version == year.version and (one.year.off, one.year.work) != (year.off, year.work)
+        for one in kept
+    )
+
+
+def _gives_way(sheet: Sheet, first: Mapping[str, Sheet], loaded: Mapping[int, str]) -> bool:
+    used = first.get(sheet.year.version)
+    if used is None or not differ(sheet, [used]):
+        return False
+    newest = loaded.get(sheet.year.year, sheet.year.version)
+    return sheet.origin == SHIPPED or order(newest) > order(sheet.year.version)
+
+
+def _ascending(sheets: Iterable[Sheet]) -> list[Sheet]:
+    return sorted(sheets, key=lambda one: order(one.year.version))
+
+
 def check_follow(years: Iterable[int]) -> None:
     """Raise BadCalendar if a year is missing between two others."""
     for before, after in pairwise(sorted(years)):
@@ -148,11 +193,7 @@ def parse_year(name: str, text: str, *, any_name: bool = False) -> Year:
     except (tomllib.TOMLDecodeError, RecursionError) as exc:
         raise BadCalendar(f"{name}: no valid TOML: {exc}") from None
     root = _Part(name, text, table)
-    number, version = root.get("year", int), root.get("version", str)
-    if number not in PLAUSIBLE:
-        raise root.wrong("year", f"{number} is not one of {PLAUSIBLE[0]}-{PLAUSIBLE[-1]}")
-    if name != f"{number}.toml" and not any_name:
-        raise root.wrong("year", f"is {number}; call the file {number}.toml")
+    number, version = _number_and_version(root, any_name=any_name)
     off: set[date] = set()
     work: set[date] = set()
     for index, holiday in enumerate(root.get("holidays", list)):
@@ -161,16 +202,33 @@ def parse_year(name: str, text: str, *, any_name: bool = False) -> Year:
         part = _Part(name, text, holiday, "holidays", index)
         off |= _off_days(part, number)
         work |= _work_days(part, number)
+        part.check_fields()
     if both := off & work:
         line = _line_of(text, "holidays", 0, str(min(both)))
         raise BadCalendar(f"{name}: {min(both)} is both off and a work day; remove one{line}")
+    notice = _Part(name, text, root.get("notice", dict), "notice")
+    published = notice.get("published", date)
+    notice.check_fields()
+    root.check_fields()
     return Year(
         year=number,
         version=version,
-        notice=_notice(_Part(name, text, root.get("notice", dict), "notice")),
+        notice=f"{notice.get('number', str)}, {published}, {notice.get('source', str)}",
         off=frozenset(off),
         work=frozenset(work),
+        published=published,
     )
+
+
+def _number_and_version(root: _Part, *, any_name: bool) -> tuple[int, str]:
+    number, version = root.get("year", int), root.get("version", str)
+    if number not in PLAUSIBLE:
+        raise root.wrong("year", f"{number} is not one of {PLAUSIBLE[0]}-{PLAUSIBLE[-1]}")
+    if root.name != f"{number}.toml" and not any_name:
+        raise root.wrong("year", f"is {number}; call the file {number}.toml")
+    if not re.fullmatch(f"{number}{_VERSION}", version):
+        raise root.wrong("version", f"must begin with {number}- and a number, such as {number}-1")
+    return number, version
 
 
 def _read_all(directory: Traversable, origin: str) -> list[Sheet]:
@@ -200,6 +258,13 @@ class _Part:
             raise self.wrong(field, f"must be given, as {kind.__name__}")
         return value
 
+    def check_fields(self) -> None:
+        """Raise BadCalendar for a field that means nothing: a misspelt one would be a lost day."""
+        known = _FIELDS[self.table]
+        for field in self.found:
+            if field not in known:
+                raise self.wrong(field, f"is not known; use {', '.join(sorted(known))}")
+
     def wrong(self, field: str, what: str) -> BadCalendar:
         """Return the error that says *what* is wrong with *field*, and in which line."""
         line = _line_of(self.text, self.table, self.index, field)
@@ -221,11 +286,6 @@ def _line_of(text: str, table: str, index: int, word: str) -> str:
         if here and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", line.partition("#")[0]):
             return f" (line {number})"
     return f" (line {head})" if head else ""
-
-
-def _notice(part: _Part) -> str:
-    number, source = part.get("number", str), part.get("source", str)
-    return f"{number}, {part.get('published', date)}, {source}"
 
 
 def _off_days(part: _Part, year: int) -> set[date]:

@@ -27,7 +27,7 @@ _MOVING = (
 
 def doubts(year: Year) -> list[str]:
     """Return what a person should compare with the notice; empty if nothing is strange."""
-    return [*_missing(year), *_lonely(year), *_number(year)]
+    return [*_published(year), *_missing(year), *_lonely(year), *_number(year)]
 
 
 def working_days_of(year: Year) -> int:
@@ -41,6 +41,13 @@ def working_days_of(year: Year) -> int:
 def _days(year: int) -> Iterator[date]:
     first = date(year, 1, 1)
     return (first + timedelta(days=n) for n in range((date(year, 12, 31) - first).days + 1))
+
+
+def _published(year: Year) -> Iterator[str]:
+    """Yield a day of publication that is not in the year before, nor early in the year itself."""
+    day = year.published
+    if day is not None and not date(year.year - 1, 1, 1) <= day <= date(year.year, 12, 31):
+        yield f"it was published on {day}; a notice comes in the year before, or in the year"
 
 
 def _missing(year: Year) -> Iterator[str]:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TextIO
 
@@ -60,14 +60,29 @@ def sweep_apart(
 ) -> Swept:
     """Do as ``sweep`` does for one processor, in another process and a view of its own.
 
+    Raises what ``sweep_all_apart`` does.
+    """
+    wanted = {processor: thresholds}
+    return sweep_all_apart(engine, marks, wanted, longest=longest, silence=silence)[processor]
+
+
+def sweep_all_apart(
+    engine: Engine,
+    marks: Marks,
+    wanted: Mapping[str, Sequence[Threshold]],
+    *,
+    longest: float = SHORTEST_LIMIT,
+    silence: float = SILENCE,
+) -> dict[str, Swept]:
+    """Do as ``sweep`` does, in another process and a view of its own.
+
     Raises SweepFailed if that ends without an answer, says nothing for *silence* seconds, or has
     none after *longest* (``limit_for``).
     """
     request = {
         "url": engine.url.render_as_string(hide_password=False),
         "marks": [(row.processor, row.system, row.gallery, row.research) for row in marks.rows],
-        "processor": processor,
-        "thresholds": list(thresholds),
+        "wanted": {processor: list(one) for processor, one in wanted.items()},
     }
     paths = [_ROOT, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     with subprocess.Popen(  # noqa: S603 - this very module, in our own interpreter
@@ -87,8 +102,9 @@ def sweep_apart(
         finally:
             process.kill()
     if not said.endswith(b"\n"):
-        raise SweepFailed(f"the look back on {processor} was broken off")
-    return _unpacked(json.loads(said.lstrip(_BEAT)))
+        raise SweepFailed(f"the look back on {', '.join(sorted(wanted))} was broken off")
+    found = json.loads(said.lstrip(_BEAT))
+    return {processor: _unpacked(one) for processor, one in found.items()}
 
 
 def _heard(output: IO[bytes], silence: float, longest: float) -> bytes:
@@ -136,14 +152,14 @@ def answer(requests: TextIO) -> str:
         for processor, system, gallery, research in request["marks"]
     )
     engine = open_engine(request["url"])
-    wanted = {request["processor"]: [(n, after) for n, after in request["thresholds"]]}
+    wanted = {name: [(n, after) for n, after in one] for name, one in request["wanted"].items()}
     try:
         with reading(engine) as connection:
             divided = divide(connection, Names.load(connection), wanted, marks.research)
     finally:
         engine.dispose()
     with divided:
-        return json.dumps(_packed(divided.fold()[request["processor"]])) + "\n"
+        return json.dumps({name: _packed(one) for name, one in divided.fold().items()}) + "\n"
 
 
 def _beat(done: threading.Event) -> None:

@@ -16,13 +16,14 @@ from typing import NamedTuple, TypeAlias
 from sqlalchemy import Connection, Engine, delete, select
 
 from monitor import approach
-from monitor.approach import Approach
+from monitor.approach import AHEAD, Approach
 from monitor.facts import Instant
 from monitor.forecast import WINDOW_DAYS, Forecast, forecast
 from monitor.notices import BodyValue, Kind, Notice, Severity, key_of
 from monitor.rules import Rule, stock_rules
 from monitor.store import bulk, files, history_days, moments, owing, positions, schema
 from monitor.store.engine import reading
+from monitor.store.filling import filled_up_to, is_stale
 from monitor.store.keeping import Policy
 from monitor.store.locks import lock_processors
 from monitor.store.names import Names
@@ -32,6 +33,8 @@ from monitor.trust import in_body
 from monitor.workdays import beijing_day
 
 _EVERY: Instant = 1_000_000
+_AHEAD_EVERY: Instant = 3_600_000_000  # a forecast of days
+_PATIENCE: Instant = 15 * 60 * 1_000_000  # for the days that are past to be filled in
 _a, _r, _s, _w = (t.c for t in (schema.approaches, schema.reaches, schema.stock, schema.watches))
 
 
@@ -56,6 +59,8 @@ class Approaching:
         self._engine, self._policy, self._feeding = engine, policy, feeding
         self._rules = stock_rules(policy.rules) if policy.levels.percent else ()
         self._looked_at: Instant | None = None
+        self._near: dict[tuple[int, str], bool | None] = {}
+        self._near_by: tuple[Instant, int] | None = None
 
     def look(self, names: Names, now: Instant) -> None:
         """Write how the levels stand, and tell those that are certain."""
@@ -66,11 +71,34 @@ class Approaching:
         with reading(self._engine) as connection:
             numbers = sorted(connection.scalars(select(_s.processor_id).distinct()))
             found = self._read(connection, numbers)
+            self._look_ahead(connection, names, found, now)
         for number in numbers:
-            if self._moves(found[number], now):
+            if self._moves(number, found[number], now):
                 with self._engine.begin() as connection:
                     lock_processors(connection, [number])
                     self._settle(connection, names, number, now)
+
+    def _look_ahead(
+        self, connection: Connection, names: Names, found: Mapping[int, _Seen], now: Instant
+    ) -> None:
+        """See which thresholds may be reached soon: each hour, and when days were filled in."""
+        upto = filled_up_to(connection)
+        if upto is None:
+            return
+        if self._near_by is not None:
+            looked_at, by = self._near_by
+            if by == upto and 0 <= now - looked_at < _AHEAD_EVERY:
+                return
+        self._near_by = (now, upto)
+        self._near = {
+            (number, rule.id): approach.near(
+                read_forecast(
+                    connection, names, names.processor_by_id[number], rule.reached_at, now
+                )
+            )
+            for number, seen in found.items()
+            for rule in self._rules_of(seen)
+        }
 
     def _read(self, connection: Connection, numbers: Iterable[int]) -> dict[int, _Seen]:
         numbers = list(numbers)
@@ -108,7 +136,7 @@ class Approaching:
             found[number] = {}
             for rule in self._rules:
                 found[number][rule.id] = []
-                for percent in self._policy.levels.percent:
+                for percent in (AHEAD, *self._policy.levels.percent):
                     row = known.get((number, rule.id, percent))
                     level = Approach(percent=percent, passes=row.passes if row else 0)
                     if row is not None and row.at_least == rule.reached_at:
@@ -135,23 +163,30 @@ class Approaching:
             if rule.id not in seen.reached and seen.individuals < rule.reached_at
         ]
 
-    def _seen(self, seen: _Seen, rule: Rule, now: Instant) -> list[Approach]:
+    def _seen(self, number: int, seen: _Seen, rule: Rule, now: Instant) -> list[Approach]:
         rearm = self._policy.levels.rearm
+        forecast, *levels = seen.levels[rule.id]
+        if (number, rule.id) in self._near:  # else another worker may know
+            near = self._near[number, rule.id]
+            forecast = approach.ahead(forecast, near=near, newest_at=seen.newest_at, now=now)
         return [
-            approach.seen(
-                level,
-                seen.individuals,
-                rule.reached_at,
-                rearm,
-                newest_at=seen.newest_at,
-                now=now,
-            )
-            for level in seen.levels[rule.id]
+            forecast,
+            *(
+                approach.seen(
+                    level,
+                    seen.individuals,
+                    rule.reached_at,
+                    rearm,
+                    newest_at=seen.newest_at,
+                    now=now,
+                )
+                for level in levels
+            ),
         ]
 
-    def _moves(self, seen: _Seen, now: Instant) -> bool:
+    def _moves(self, number: int, seen: _Seen, now: Instant) -> bool:
         for rule in self._rules_of(seen):
-            levels = self._seen(seen, rule, now)
+            levels = self._seen(number, seen, rule, now)
             if levels != seen.levels[rule.id] or any(level.waiting for level in levels):
                 return True
         return False
@@ -160,12 +195,15 @@ class Approaching:
         seen = self._read(connection, [number])[number]
         processor = names.processor_by_id[number]
         quiet = files.any_in_work(connection)
-        stand = [(rule, self._seen(seen, rule, now)) for rule in self._rules_of(seen)]
+        filled = not is_stale(connection, now)
+        stand = [(rule, self._seen(number, seen, rule, now)) for rule in self._rules_of(seen)]
         for rule, levels in _sighted(connection, stand):
             sure = {
                 level.percent
                 for level in levels
                 if not quiet and level.waiting and self._certain(connection, processor, level)
+                # A warning has the forecast with it: that is worth some minutes.
+                if filled or now - (level.seen_at or 0) >= _PATIENCE
             }
             after = [approach.told(one, now) if one.percent in sure else one for one in levels]
             self._write(connection, number, rule, after)
@@ -211,34 +249,42 @@ class Approaching:
         sure: Iterable[int],
         now: Instant,
     ) -> None:
-        """Tell of the highest level that was passed; lower ones passed with it are in *sure*."""
+        """Tell of the highest level that was passed; lower ones passed with it are in *sure*.
+
+        The forecast is with each of them, so it is told by itself only where no share was passed.
+        """
         whys = Trust(connection, names, self._policy.sources, now).against(processor)
         expected = read_forecast(connection, names, processor, rule.reached_at, now)
+        kind = Kind.FORECAST_NEAR if level.percent == AHEAD else Kind.THRESHOLD_APPROACHED
+        passed = [str(percent) for percent in sorted(sure) if percent != AHEAD]
+        shares: dict[str, BodyValue] = {}
+        if passed:
+            shares = {"percent": level.percent, "passed": "/".join(passed)}
         body: dict[str, BodyValue] = {
             "individuals": seen.individuals,
             "at_least": rule.reached_at,
-            "percent": level.percent,
-            "passed": "/".join(map(str, sorted(sure))),
+            "rule": rule.id,
+            **shares,
             **_in_body(expected),
             **in_body(whys),
         }
         notice = Notice(
             key=key_of(
-                Kind.THRESHOLD_APPROACHED,
+                kind,
                 processor,
                 rule.id,
                 str(rule.reached_at),
                 str(level.percent),
                 str(level.passes),
             ),
-            kind=Kind.THRESHOLD_APPROACHED,
+            kind=kind,
             severity=Severity.WARNING,
             processor=processor,
             rule=rule.id,
             created_at=now,
             body=body,
         )
-        owing.note(connection, notice, "threshold.approached")
+        owing.note(connection, notice, kind.replace("_", "."))
 
 
 def _sighted(connection: Connection, stand: _Stand) -> _Stand:

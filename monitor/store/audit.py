@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from sqlalchemy import Connection, insert, select
 
@@ -41,8 +41,9 @@ def entries(connection: Connection, after: int = 0) -> Iterator[Entry]:
     """Yield the log behind entry *after*, oldest first; memory does not grow with it."""
     table = schema.audit
     query = select(table).where(table.c.seq > after).order_by(table.c.seq)
-    for row in connection.execute(query, execution_options={"yield_per": 5_000}):
-        yield Entry(**row._mapping)  # noqa: SLF001 - the documented way to a row's dict
+    with connection.execute(query, execution_options={"yield_per": 5_000}) as found:
+        for row in found:  # closed in time, too, if nobody goes on reading
+            yield Entry(**row._mapping)  # noqa: SLF001 - the documented way to a row's dict
 
 
 def broken_at(connection: Connection) -> int | None:
@@ -54,8 +55,15 @@ def broken_at(connection: Connection) -> int | None:
     return None if broken is None else broken.seq
 
 
-def examine(connection: Connection, checkpoints: Iterable[Checkpoint] = ()) -> Verdict:
-    """Check the chain link by link, its head, and that it goes through all *checkpoints*."""
+def examine(
+    connection: Connection,
+    checkpoints: Iterable[Checkpoint] = (),
+    hear: Callable[[Entry], None] = lambda _: None,
+) -> Verdict:
+    """Check the chain link by link, its head, and that it goes through all *checkpoints*.
+
+    Each entry is given to *hear*, up to the first one that breaks the chain.
+    """
     verdict, links = Verdict(), Links()
     kept = defaultdict(list)
     for one in checkpoints:
@@ -68,6 +76,7 @@ def examine(connection: Connection, checkpoints: Iterable[Checkpoint] = ()) -> V
         if why is not None:
             verdict.note(schema.audit.name, seq, why)
             return verdict
+        hear(entry)
     if head(connection) != (links.seq, links.hash):
         why = f"the log ends with entry {links.seq}, its head is of another"
         verdict.note(schema.audit_head.name, links.seq + 1, why)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,7 +18,16 @@ from sqlalchemy import Connection, Engine, Row, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.bundle import CALENDAR_USED, RULES_USED
-from monitor.calendars import LOADED, Sheet, Year, check_replaces, order, parse_year, with_loaded
+from monitor.calendars import (
+    LOADED,
+    Sheet,
+    Year,
+    check_replaces,
+    order,
+    parse_year,
+    settled,
+    with_loaded,
+)
 from monitor.chain import canonical
 from monitor.facts import Instant
 from monitor.rules import Rule
@@ -25,6 +35,8 @@ from monitor.store import audit, bulk, schema
 from monitor.store.engine import is_sqlite, reading
 from monitor.store.locks import lock_audit
 from monitor.workdays import Calendar
+
+log = logging.getLogger(__name__)
 
 _table = schema.calendars
 _c = _table.c
@@ -42,8 +54,12 @@ class Kept:
 
 
 def kept(connection: Connection) -> list[Kept]:
-    """Return every version that was ever used, by year, oldest version first."""
-    found = [_kept(row) for row in connection.execute(select(_table))]
+    """Return every version that was ever used, by year, oldest version first.
+
+    Of one version, that which was used first comes first.
+    """
+    query = select(_table).order_by(_c.loaded_at, _c.origin)
+    found = [_kept(row) for row in connection.execute(query)]
     return sorted(found, key=lambda one: (one.sheet.year.year, order(one.sheet.year.version)))
 
 
@@ -96,6 +112,33 @@ def current(connection: Connection, base: Calendar) -> Calendar:
     found = Current(base)
     found.refresh(connection)
     return found.calendar
+
+
+def in_use(connection: Connection, sheets: Iterable[Sheet]) -> tuple[Sheet, ...]:
+    """Return *sheets*, the files, as they are used here: one version means one set of days.
+
+    A shipped file that has other days than were used before under its version gives way, and that
+    is logged: neither may a release change what duties were counted by, nor stop for it.
+    """
+    files, had = tuple(sheets), [one.sheet for one in kept(connection)]
+    found = settled(files, had)
+    for file, used in zip(files, found, strict=True):
+        if used is not file and not _is_corrected(file, had):
+            log.warning(
+                "the shipped calendar %s has other days than were used here before under that "
+                "version, which hold: compare both with the notice (%s), and load a higher version "
+                "with the right days",
+                file.year.version,
+                file.year.notice,
+            )
+    return found
+
+
+def _is_corrected(file: Sheet, had: Iterable[Sheet]) -> bool:
+    """Tell whether a person has loaded a higher version of the year since."""
+    mine, version = file.year.year, order(file.year.version)
+    loaded = (one.year for one in had if one.origin == LOADED)
+    return any(year.year == mine and order(year.version) > version for year in loaded)
 
 
 # -- what was used -----------------------------------------------------------------------------

@@ -1,25 +1,26 @@
-"""Loading a year at run time, and counting open duties again by it.
+"""Loading a year at run time, and counting open duties again by it, or by another clock of a rule.
 
 All open duties are counted again in the transaction that loads the year, and by any worker that
-finds a duty that was counted by an older calendar: one may have been opened by somebody who did
-not know yet. A duty is never counted back by an older calendar than it has, so workers whose
-files differ do not undo each other's work.
+finds a duty whose last day is not what its rule and calendar give: one may have been opened by
+somebody who did not know yet, or under settings that were changed since. How days move is decided
+by ``monitor.moving``.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, or_, select, update
 
-from monitor.bundle import CALENDAR_LOADED
+from monitor.bundle import CALENDAR_LOADED, RULES_USED
 from monitor.calendars import LOADED, BadCalendar, Sheet, order
-from monitor.duties import Duty, recounted
+from monitor.duties import deadline_under
 from monitor.facts import Instant
+from monitor.moving import Cause, Known, Moved, clock_of, is_older, moves
 from monitor.notices import BodyValue, Kind, Notice, Severity, key_of
-from monitor.rules import Rule
+from monitor.recounting import rules_from
 from monitor.store import agreement, audit, calendars, owing, schema
 from monitor.store.engine import reading
 from monitor.store.locks import lock_processors
@@ -28,19 +29,8 @@ from monitor.store.terminating import Law
 from monitor.workdays import Calendar, Deadline
 
 _duties = schema.duties
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
-    """A duty whose last day is another now."""
-
-    before: Duty
-    after: Duty
-
-    @property
-    def earlier(self) -> bool:
-        """Whether there is less time than was thought: by the early end, which alerts use."""
-        return self.after.overdue_at < self.before.overdue_at
+# Of one that has ended nobody may know yet whether it was met in time: ``is_unsettled``.
+_COUNTED = or_(_duties.c.closed_at.is_(None), _duties.c.due_day.is_(None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +57,10 @@ def check(connection: Connection, base: Sequence[Sheet], sheet: Sheet) -> Calend
     *base* are the files of this process.
     """
     year = sheet.year
-    if not re.fullmatch(rf"{year.year}-[0-9A-Za-z._-]{{1,32}}", year.version):
-        raise _refused(sheet, f"must begin with {year.year}-, such as {year.year}-1")
     had = [one.sheet for one in calendars.kept(connection)]
+    again = any(one.origin == LOADED and one.sha256 == sheet.sha256 for one in had)
     for old in (*base, *had):
-        same = (old.year.year, old.year.version) == (year.year, year.version)
-        if same and old.sha256 != sheet.sha256:
+        if old.year.version == year.version and old.sha256 != sheet.sha256 and not again:
             raise _refused(sheet, f"{year.version} was used with other content; raise it")
     files = [one.year for one in base]
     used = {one.year: one.version for one in calendars.with_kept(files, had)}
@@ -109,72 +97,80 @@ def load(
         agreement.check_command(connection, law.agreed)
         body = calendars.describe(sheet) | {"by": decided.by, "because": decided.because}
         audit.append(connection, now, CALENDAR_LOADED, None, body)
-        moved = _recount(connection, names, law.rules, calendar, now)
+        moved = _recount(connection, names, law, calendar, now)
     return Loaded(calendar=calendar, fresh=True, moved=moved)
 
 
 def recount(
     engine: Engine, names: Names, law: Law, calendar: Calendar, now: Instant
 ) -> Sequence[Moved]:
-    """Count the open duties again that an older calendar than *calendar* gave their days.
+    """Count the open duties again whose last day is not what their rule and *calendar* give.
 
     Writes, and takes locks, only if a day is another. Raises SettingsReplaced.
     """
     with reading(engine) as connection:
-        if not any(
-            _after(duty, law.rules, calendar) for _, duty in _stale(connection, names, calendar)
-        ):
+        if not _found(connection, names, law, calendar):
             return ()
     with engine.begin() as connection:
         _lock_open(connection)
         agreement.check(connection, law.agreed)
-        return _recount(connection, names, law.rules, calendar, now)
-
-
-def _stale(connection: Connection, names: Names, calendar: Calendar) -> Iterable[tuple[int, Duty]]:
-    where = (_duties.c.closed_at.is_(None), _duties.c.calendar_version != calendar.version)
-    return owing.read_duties(connection, names, where)
+        return _recount(connection, names, law, calendar, now)
 
 
 def _lock_open(connection: Connection) -> None:
-    query = select(_duties.c.processor_id).where(_duties.c.closed_at.is_(None)).distinct()
+    query = select(_duties.c.processor_id).where(_COUNTED).distinct()
     lock_processors(connection, connection.scalars(query).all())
 
 
-def _after(duty: Duty, rules: Iterable[Rule], calendar: Calendar) -> Duty | None:
-    if not _is_older(duty.deadline.calendar_version, calendar.version):
-        return None
-    return recounted(duty, rules, calendar)
-
-
-def _is_older(version: str, ours: str) -> bool:
-    """Tell whether the calendar *version* has no year, and none higher, that *ours* lacks."""
-    known = _years(ours)
-    return all(
-        year in known and order(one) <= order(known[year]) for year, one in _years(version).items()
-    )
-
-
-def _years(version: str) -> dict[str, str]:
-    return {one.partition("-")[0]: one for one in version.split("+")}
-
-
 def _recount(
-    connection: Connection,
-    names: Names,
-    rules: Iterable[Rule],
-    calendar: Calendar,
-    now: Instant,
+    connection: Connection, names: Names, law: Law, calendar: Calendar, now: Instant
 ) -> list[Moved]:
-    moved = []
-    rules = list(rules)
-    for number, duty in _stale(connection, names, calendar):
-        after = _after(duty, rules, calendar)
-        if after is None:
-            continue
-        moved.append(Moved(before=duty, after=after))
-        _move(connection, number, moved[-1], now)
-    return moved
+    found = _found(connection, names, law, calendar)
+    for number, moved in found:
+        _move(connection, number, moved, now)
+    return [moved for _, moved in found]
+
+
+def _found(
+    connection: Connection, names: Names, law: Law, calendar: Calendar
+) -> list[tuple[int, Moved]]:
+    """Return how days move, with the row number of the duty, in the order of opening."""
+    numbers = _other(connection, law, calendar)
+    if not numbers:
+        return []
+    known = _known(connection, calendar)
+    held = owing.read_duties(connection, names, [_duties.c.id.in_(numbers)])
+    return [
+        (number, moved)
+        for number, duty in held
+        for moved in moves(duty, law.rules, calendar, known)
+    ]
+
+
+def _other(connection: Connection, law: Law, calendar: Calendar) -> list[int]:
+    """Return the rows whose last day is not what their rule gives: cheap, it is asked often."""
+    rules, found = {rule.id: rule for rule in law.rules if rule.enabled}, []
+    told = (_duties.c.id, _duties.c.rule, _duties.c.trigger_day, _duties.c.trigger_at)
+    counted = (_duties.c.due_at, _duties.c.earliest, _duties.c.latest, _duties.c.due_day)
+    query = select(*told, *counted, _duties.c.calendar_version).where(_COUNTED)
+    for row in connection.execute(query):
+        rule = rules.get(row.rule)
+        if rule is not None and is_older(row.calendar_version, calendar.version):
+            ours = deadline_under(rule, row.trigger_day, calendar, row.trigger_at)
+            held = (row.due_day, row.earliest, row.latest, row.due_at)
+            if held != (ours.due_day, ours.earliest, ours.latest, ours.due_at):
+                found.append(row.id)
+    return found
+
+
+def _known(connection: Connection, calendar: Calendar) -> Known:
+    years = {one.sheet.year.version: one.sheet.year for one in calendars.kept(connection)}
+    years |= {year.version: year for year in calendar.years}
+    log = schema.audit.c
+    said = connection.scalars(
+        select(log.body).where(log.kind == RULES_USED).order_by(log.seq.desc())
+    )
+    return Known(years=years, sets=[rules_from(json.loads(body).get("rules")) for body in said])
 
 
 def _move(connection: Connection, number: int, moved: Moved, now: Instant) -> None:
@@ -185,27 +181,43 @@ def _move(connection: Connection, number: int, moved: Moved, now: Instant) -> No
         "due_day": deadline.due_day,
         "earliest": deadline.earliest,
         "latest": deadline.latest,
+        "due_at": deadline.due_at,
         "calendar_version": deadline.calendar_version,
     }
     connection.execute(update(_duties).where(_duties.c.id == number).values(values))
-    settled = before.deadline.provisional and not deadline.provisional
+    by_calendar = moved.why is Cause.CALENDAR
+    settled = before.deadline.provisional and not deadline.provisional and by_calendar
     was = _was(before.deadline)
-    said = {"before": owing.describe(before), "after": owing.describe(after)}
+    said: dict[str, object] = {"before": owing.describe(before), "after": owing.describe(after)}
+    if not by_calendar:
+        said["clock"] = {"before": clock_of(moved.was), "after": clock_of(moved.rule)}
     entry = audit.append(
-        connection, now, "duty.due_moved", after.processor, {"why": "calendar", **said}
+        connection, now, "duty.due_moved", after.processor, {"why": moved.why.value, **said}
     )
     kind = Kind.DUE_SETTLED if settled else Kind.DUE_MOVED
     notice = Notice(
         key=key_of(kind, after.processor, after.rule, after.key, str(entry.seq)),
         kind=kind,
-        severity=Severity.PAGE if moved.earlier else Severity.WARNING,
+        severity=_severity(moved),
         processor=after.processor,
         rule=after.rule,
         duty=after.key,
         created_at=now,
-        body={**owing.body_of(after), **was, "audit_head": entry.hash},
+        body={
+            **owing.body_of(after),
+            **was,
+            "why": moved.why.value,
+            "in_time": after.in_time,
+            "audit_head": entry.hash,
+        },
     )
     owing.notify(connection, notice)
+
+
+def _severity(moved: Moved) -> Severity:
+    if moved.after.closed_at is not None:
+        return Severity.INFO  # what is known now is whether it was met in time
+    return Severity.PAGE if moved.earlier else Severity.WARNING
 
 
 def _was(deadline: Deadline) -> dict[str, BodyValue]:

@@ -1,36 +1,40 @@
-"""Candidates for a material change in SQL: proposed, listed, and decided by a person."""
+"""Candidates for a material change in SQL: kept, listed, and decided by a person.
+
+``proposing.py`` finds them.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.chain import canonical
-from monitor.changes import SEEN, Candidate, ChangeKind, Picture, candidates
+from monitor.changes import SEEN, Candidate, ChangeKind, Picture
 from monitor.duties import Duty, owed
 from monitor.facts import Instant
-from monitor.filings import CHANGE, FILE, Life, Settled, State, Step, StepKind, family
+from monitor.filings import CHANGE
 from monitor.ledger import Stock
-from monitor.notices import Kind, Notice, Severity, key_of
-from monitor.rules import CHANGED, rule_for_trigger
-from monitor.store import agreement, audit, filings_kept, owing, schema, stock, terminating
-from monitor.store.engine import is_sqlite, reading
+from monitor.rules import rule_for_trigger
+from monitor.store import agreement, audit, owing, schema, stock, terminating
+from monitor.store.assessments import PIPIA, assessed
+from monitor.store.engine import is_sqlite
 from monitor.store.filings import bring_about
 from monitor.store.locks import lock_processors
 from monitor.store.names import Names, ScopeKind
 from monitor.store.terminating import Law
 from monitor.workdays import beijing_day
 
-_EVERY: Instant = 60_000_000
 _AHEAD: Instant = 300_000_000
-_ASSESSED = "assessment.recorded"
-_MOST_NAMED = 10
 COMMAND = "command"  # where a candidate came from that a person told
+MONITOR = "monitor"
+_FIRST = date(2000, 1, 1)
 _c, _p = schema.changes.c, schema.places.c
 
 
@@ -68,107 +72,17 @@ def picture(connection: Connection, names: Names, processor: str) -> Picture:
 
 
 def in_detail(now: Picture) -> dict[str, object]:
-    """Return *now* as a submission keeps it: what was filed, unless a person says otherwise."""
+    """Return *now* as a submission keeps it; the audit log seals the places by their hash."""
     places = [[*place, research] for place, research in sorted(now.places.items())]
-    return {"individuals": now.individuals, "places": places}
+    return {"individuals": now.individuals, "places": places, "places_sha256": sealed(places)}
 
 
-def filed_by(settled: Settled) -> tuple[Step, Picture] | None:
-    """Return the newest completed filing's submission, and what it said; None: none was."""
-    found = [
-        life
-        for target, life in settled.lives.items()
-        if family(target.rule) in {FILE, CHANGE} and life.state is State.COMPLETED
-    ]
-    if not found:
-        return None
-    newest = max(found, key=_ended_at)
-    step = [one for one in newest.taken if one.kind is StepKind.SUBMITTED][-1]
-    detail: Any = step.detail
-    if "places" not in detail:
-        return None
-    places = {(system, gallery): research for system, gallery, research in detail["places"]}
-    return step, Picture(individuals=detail["individuals"], places=places)
+def sealed(places: object) -> str:
+    """Return the hash of *places*, as they stand in the detail of a submission."""
+    return hashlib.sha256(canonical({"places": places}).encode()).hexdigest()
 
 
-def _ended_at(life: Life) -> Instant:
-    return life.taken[-1].at
-
-
-class Proposing:
-    """Looks for changes about once a minute, and tells of those that are new."""
-
-    def __init__(self, engine: Engine, far: float) -> None:
-        self._engine, self._far = engine, far
-        self._looked_at: Instant | None = None
-
-    def look(self, names: Names, now: Instant) -> None:
-        """Propose what differs from what was filed."""
-        if self._looked_at is not None and 0 <= now - self._looked_at < _EVERY:
-            return
-        self._looked_at = now
-        with reading(self._engine) as connection:
-            settled = filings_kept.settled(connection, names.processor_by_id)
-            fresh = {
-                names.processor_by_id[number]: list(self._fresh(connection, names, number, one))
-                for number, one in settled.items()
-            }
-        for processor, found in sorted(fresh.items()):
-            if found:
-                with self._engine.begin() as connection:
-                    lock_processors(connection, [names.processor_ids[processor]])
-                    _propose(connection, names, processor, found, now)
-
-    def _fresh(
-        self, connection: Connection, names: Names, number: int, settled: Settled
-    ) -> Iterator[Candidate]:
-        filed = filed_by(settled)
-        if filed is None:
-            return
-        step, then = filed
-        now = picture(connection, names, names.processor_by_id[number])
-        query = select(_c.kind, _c.what).where(_c.processor_id == number)
-        known = {(row.kind, row.what) for row in connection.execute(query)}
-        told = schema.told_events.c
-        recorded = select(told.reference).where(told.processor_id == number, told.kind == _ASSESSED)
-        assessed = frozenset(connection.scalars(recorded))
-        for one in candidates(step.id, then, now, assessed, self._far):
-            if (one.kind.value, one.what) not in known:
-                yield one
-
-
-def _propose(
-    connection: Connection,
-    names: Names,
-    processor: str,
-    found: list[Candidate],
-    now: Instant,
-) -> None:
-    added = [
-        (number, one)
-        for one in found
-        if (number := _add(connection, names, processor, one, now, now, "monitor")) is not None
-    ]
-    if not added:
-        return
-    numbers = [number for number, _ in added]
-    named = [
-        " ".join(filter(None, (f"{number}:", one.kind.value, one.system, one.gallery)))
-        for number, one in added[:_MOST_NAMED]
-    ]
-    more = len(added) - _MOST_NAMED
-    notice = Notice(
-        key=key_of(Kind.CHANGE_PROPOSED, processor, *map(str, numbers)),
-        kind=Kind.CHANGE_PROPOSED,
-        severity=Severity.WARNING,
-        processor=processor,
-        created_at=now,
-        body={"change": ", ".join(named) + (f" and {more} more" if more > 0 else "")},
-    )
-    owing.notify(connection, notice)
-
-
-def _add(
+def add(
     connection: Connection,
     names: Names,
     processor: str,
@@ -193,7 +107,8 @@ def _add(
     added = dialect.insert(schema.changes).values(row).on_conflict_do_nothing()
     number: int | None = connection.scalar(added.returning(_c.id))
     if number is not None:
-        body = {"change": number, "kind": one.kind.value, "at": at, "source": source, **evidence}
+        said = {"change": number, "kind": one.kind.value, "at": at, "source": source}
+        body = {**evidence, **said, "what": one.what}
         audit.append(connection, now, "change.proposed", processor, body)
     return number
 
@@ -252,7 +167,7 @@ def record(engine: Engine, said: ChangeSaid, now: Instant) -> Change:
             what=f"{said.at}:{said.reason}",
             evidence={"by": said.by, "because": said.reason},
         )
-        _add(connection, names, said.processor, one, said.at, now, COMMAND)
+        add(connection, names, said.processor, one, said.at, now, COMMAND)
         same = (_c.processor_id == number, _c.kind == said.kind.value, _c.what == one.what)
         return _change(names, connection.execute(select(schema.changes).where(*same)).one())
 
@@ -296,12 +211,23 @@ def decide(engine: Engine, said: Verdict, law: Law, now: Instant) -> tuple[Chang
                 _open(connection, names, law, change, said, at, now)
         row = connection.execute(select(schema.changes).where(_c.id == said.number)).one()
         after = _change(names, row)
-        if after.decision != decision:
-            raise NotDecided(
-                f"change {said.number} was {after.decision} by {after.by}: {after.reason}"
-            )
-        held = owing.find_duty(connection, names, change.processor, [CHANGE], _key(said.number))
+        _check_same(after, said, decision)
+        rules, key = [CHANGE, PIPIA], _key(said.number)
+        held = owing.find_duty(connection, names, change.processor, rules, key)
         return after, None if held is None else held[1]
+
+
+def _check_same(after: Change, said: Verdict, decision: str) -> None:
+    """Raise NotDecided if what was decided before is not what is *said* now."""
+    before = f"change {said.number} was {after.decision} by {after.by}"
+    if after.decision != decision:
+        raise NotDecided(f"{before}: {after.reason}")
+    if said.at is not None and said.at != after.at:
+        day = beijing_day(after.at)
+        raise NotDecided(
+            f"{before} as of {day}; 'facetally duty correct' with --key {_key(said.number)} moves "
+            "its trigger day"
+        )
 
 
 def _open(
@@ -313,12 +239,20 @@ def _open(
     at: Instant,
     now: Instant,
 ) -> None:
-    rule = rule_for_trigger(law.rules, CHANGE, beijing_day(at))
+    missing = change.kind is ChangeKind.ASSESSMENT
+    system = change.evidence.get("system")
+    if missing and system in assessed(connection, names.processor_ids[change.processor]):
+        raise NotDecided(f"an assessment of {system} is recorded; dismiss the change")
+    day = beijing_day(at)
+    # What is owed is the assessment, at once (art. 9), and no filing; where that is not watched
+    # (the rule is off, as shipped), a person can still say that the filing has to be updated.
+    rule = rule_for_trigger(law.rules, PIPIA, day) if missing else None
+    rule = rule or rule_for_trigger(law.rules, CHANGE, day)
     if rule is None:
-        raise NotDecided(f"{CHANGE} is off, or owes nothing for {beijing_day(at)}")
+        raise NotDecided(f"{CHANGE} is off, or owes nothing for {day}")
     proof = terminating.proof_of(connection, names, law, change.processor, at, now)
     confirmed = {
-        "event": CHANGED,
+        "event": rule.event,
         "changed": [change.kind.value],
         "change": change.number,
         "evidence": dict(change.evidence),
@@ -350,3 +284,5 @@ def _key(number: int) -> str:
 def _check_when(at: Instant, now: Instant) -> None:
     if at > now + _AHEAD:
         raise NotDecided("that is in the future; say it when it has changed")
+    if beijing_day(at) < _FIRST:
+        raise NotDecided("that is before the year 2000")

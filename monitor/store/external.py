@@ -7,7 +7,7 @@ reaches, and when, is asked of ``monitor.history`` as for the stock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -17,10 +17,13 @@ from sqlalchemy import Connection, Engine, Row, insert, select
 from monitor.duties import Duty, owed
 from monitor.facts import Instant
 from monitor.history import Point, first_reach
-from monitor.recurring import holds, key_of, periods
+from monitor.latches import reached_at
+from monitor.recurring import holds, key_of, latch_after, periods
+from monitor.rule import LARGEST
 from monitor.rules import Rule, number_rules, rule_for_trigger
-from monitor.store import agreement, audit, owing, schema
+from monitor.store import agreement, audit, latching, owing, schema
 from monitor.store.engine import reading
+from monitor.store.external_warning import warn
 from monitor.store.keeping import Policy
 from monitor.store.locks import lock_processors
 from monitor.store.names import Names
@@ -49,7 +52,7 @@ class NumberSaid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What became of it: *new* is False for an event told before; *duties* are those about it."""
+    """What became of it: *new* is False for what was told before; *duties* are those about it."""
 
     new: bool
     rules: tuple[str, ...]
@@ -60,13 +63,16 @@ class Taken:
 
 
 def tell_number(engine: Engine, said: NumberSaid, policy: Policy, now: Instant) -> Taken:
-    """Keep a number and open or move what it asks for, in one transaction. Raises NotTold."""
+    """Keep a number and open or move what it asks for, in one transaction. Raises NotTold.
+
+    What holds already, told again, is neither kept nor audited twice.
+    """
     check_when(said.at, now)
     names = sorted({rule.number for rule in policy.rules if rule.number is not None})
     if said.name not in names:
         raise NotTold(f"no rule is about a number {said.name!r}; there are {', '.join(names)}")
-    if said.number < 0:
-        raise NotTold("the number must be 0 or more")
+    if not 0 <= said.number <= LARGEST:
+        raise NotTold(f"the number must be from 0 to {LARGEST:,}")
     with engine.begin() as connection:
         known, number = lock_known(connection, said.processor)
         agreement.check_command(connection, policy.agreed)
@@ -79,12 +85,15 @@ def tell_number(engine: Engine, said: NumberSaid, policy: Policy, now: Instant) 
             "by": said.by,
             "reason": said.reason,
         }
-        connection.execute(insert(schema.told_numbers).values(row))
-        body = {name: value for name, value in row.items() if name != "processor_id"}
-        audit.append(connection, now, "number.told", said.processor, body)
+        told = told_numbers(connection, known, said.processor, said.name)
+        new = (said.at, said.number) not in {(one.at, one.number) for one in told}
+        if new:
+            connection.execute(insert(schema.told_numbers).values(row))
+            body = {name: value for name, value in row.items() if name != "processor_id"}
+            audit.append(connection, now, "number.told", said.processor, body)
         rules = number_rules(policy.rules, said.name)
         duties = _look(connection, known, said.processor, rules, policy, now)
-        return Taken(new=True, rules=tuple(rule.id for rule in rules), duties=tuple(duties))
+        return Taken(new=new, rules=tuple(rule.id for rule in rules), duties=tuple(duties))
 
 
 class Numbers:
@@ -161,9 +170,13 @@ class _Numbered:
     def look(self, told: Sequence[Row[Any]]) -> list[Duty]:
         """Open, move or ask about the duties of the number in *told*; return those there are."""
         rule, points = self._rule, [Point(row.at, row.number) for row in told]
-        latch, after = self._latch()
+        latch, after = self._latch(points)
+        for gone in self._gone(latch):
+            self._vanished(gone)
         first = first_reach(points, rule.reached_at, after)
         if first is None:
+            if self._held(latch) is None:
+                self._warn(points)
             self._vanished(latch)
             return []
         day = beijing_day(first.at)
@@ -198,26 +211,53 @@ class _Numbered:
 
     def _vanished(self, latch: int) -> None:
         """Ask a person about a duty whose number, corrected since, was never reached."""
-        key = key_of(self._rule, latch, 1)
-        held = owing.find_duty(self._connection, self._names, self._processor, self._family, key)
+        held = self._held(latch)
         if held is not None and held[1].proof.get("number") == self._rule.number:
             found = owing.Found(trigger_at=None, known_at=self._now, proof=held[1].proof)
             policy = self._policy
             owing.restate(self._connection, *held, policy.rules, policy.calendar, found)
 
-    def _latch(self) -> tuple[int, Instant | None]:
-        """Return the number of the latch, and the instant after which a reach is wanted."""
-        columns, reaches = schema.duties.c, schema.reaches.c
+    def _held(self, latch: int) -> tuple[int, Duty] | None:
+        key = key_of(self._rule, latch, 1)
+        return owing.find_duty(self._connection, self._names, self._processor, self._family, key)
+
+    def _warn(self, points: Sequence[Point]) -> None:
+        number, name = self._names.processor_ids[self._processor], self._processor
+        held = [point for point in points if point.at <= self._now]
+        if held:
+            levels, newest = self._policy.levels, held[-1]
+            warn(self._connection, (number, name), self._rule, levels, newest, self._now)
+
+    def _gone(self, latch: int) -> Iterator[int]:
+        """Yield the latches of a recurring clock that were in force, by numbers corrected since."""
+        if not self._rule.recurring:
+            return
+        held = {int(duty.key.partition("-")[0]) for duty in self._periods()}
+        yield from (number for number in sorted(held) if number > latch)
+
+    def _periods(self) -> list[Duty]:
+        columns = schema.duties.c
         number = self._names.processor_ids[self._processor]
         ours = (columns.processor_id == number, columns.rule.in_(self._family))
-        query = select(columns.closed_at).where(*ours, columns.annulled.is_not(None))
-        annulled = sorted(self._connection.scalars(query.where(columns.closed_at.is_not(None))))
-        after = annulled[-1] if annulled else None
-        if self._rule.measure != "stock":
-            return 1 + len(annulled), after
-        of_stock = (reaches.processor_id == number, reaches.rule == self._rule.id)
-        latch: int | None = self._connection.scalar(select(reaches.latch).where(*of_stock))
-        return latch or 1, after
+        return [duty for _, duty in owing.read_duties(self._connection, self._names, ours)]
+
+    def _latch(self, points: Sequence[Point]) -> tuple[int, Instant | None]:
+        """Return the number of the latch, and the instant after which a reach is wanted."""
+        connection, names, rule = self._connection, self._names, self._rule
+        if rule.measure == "stock":
+            columns = schema.reaches.c
+            number = names.processor_ids[self._processor]
+            mine = (columns.processor_id == number, columns.rule == rule.id)
+            row = connection.execute(select(columns.latch, columns.after).where(*mine)).first()
+            return (1, None) if row is None else (row.latch, row.after)
+        if not rule.recurring:
+            latches = latching.of_processor(connection, names, self._policy.rules, self._processor)
+            return latches.turns(rule)[-1]
+        held = self._periods()
+        annulled = [
+            reached_at(duty.trigger_at, duty.proof) for duty in held if duty.annulled is not None
+        ]
+        return latch_after(annulled, points, rule.reached_at)
 
 
 def _proof(rule: Rule, row: Row[Any], at: Instant, now: Instant) -> dict[str, object]:

@@ -1,23 +1,25 @@
-"""Events that a person tells, such as a graded incident or a recorded assessment.
+"""Events that a person tells: a graded incident, a recorded assessment, the end of FR use.
 
-Each is kept once, with who and why, in the transaction that opens the duties it asks for.
+Each is kept once, with who and why, in the transaction that opens the duties it asks for. The end
+of use is the same fact by command as from the stream (``terminating.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.duties import Duty, event_key, owed
-from monitor.facts import Instant, Version
+from monitor.facts import Instant, Terminated, Version
 from monitor.notices import Severity
-from monitor.rules import HEARD, Rule, event_rules, rule_for_trigger
-from monitor.store import agreement, audit, owing, schema
+from monitor.rules import CHANGED, HEARD, TERMINATED, Rule, event_rules, rule_for_trigger
+from monitor.store import agreement, assessments, audit, latching, owing, schema, terminating
 from monitor.store.engine import is_sqlite
 from monitor.store.external import NotTold, Taken, again, check_when, lock_known, restate
+from monitor.store.filings import bring_about
 from monitor.store.keeping import Policy
 from monitor.store.names import Names
 from monitor.workdays import beijing_day
@@ -70,9 +72,28 @@ def take_event(
         body = {name: value for name, value in row.items() if name != "processor_id"}
         audit.append(connection, now, "event.told", said.processor, body)
     rules = event_rules(policy.rules, said.kind)
-    duties = [_open(connection, names, rule, said, policy, now) for rule in rules]
+    if said.kind == TERMINATED:
+        duties = _end_use(connection, names, said, policy, now)
+    else:
+        duties = [_open(connection, names, rule, said, policy, now) for rule in rules]
     there = tuple(duty for duty in duties if duty is not None)
+    if new and said.kind == assessments.RECORDED:
+        assessments.settle(connection, names, policy, said.processor, row, now)
     return Taken(new=new, rules=tuple(rule.id for rule in rules), duties=there)
+
+
+def _end_use(
+    connection: Connection, names: Names, said: EventSaid, policy: Policy, now: Instant
+) -> Sequence[Duty | None]:
+    """Keep an end of FR use with all it means; return what is owed for one now."""
+    fact = Terminated(said.processor, Version(said.at, 0, 0), said.at)
+    terminating.keep(connection, names, fact, now)
+    bring_about(connection, names, policy, said.processor, now)
+    rules = [rule.id for rule in event_rules(policy.rules, TERMINATED)]
+    table = schema.duties.c
+    mine = (table.processor_id == names.processor_ids[said.processor], table.rule.in_(rules))
+    held = owing.read_duties(connection, names, [*mine, table.closed_at.is_(None)])
+    return [duty for _, duty in held]
 
 
 def _open(
@@ -85,10 +106,13 @@ def _open(
 ) -> Duty | None:
     if rule_for_trigger(policy.rules, rule.id, beijing_day(said.at)) is None:
         return None
+    key = _key_of(said)
+    if rule.latched:
+        key = latching.key_of(connection, names, policy.rules, rule, said)
     duty = owed(
         rule,
         processor=said.processor,
-        key="1" if rule.latched else _key_of(said),
+        key=key,
         trigger_at=said.at,
         known_at=now,
         calendar=policy.calendar,
@@ -119,9 +143,11 @@ def _key_of(said: EventSaid) -> str:
 
 
 def _check_kind(kind: str, policy: Policy) -> None:
-    if kind in HEARD or kind.startswith("filing."):
+    if kind == CHANGED:
+        raise NotTold(f"{kind!r} comes in with the stream, or by 'facetally change'")
+    if kind.startswith("filing."):
         raise NotTold(f"{kind!r} comes in with the stream, or by 'facetally filing'")
-    kinds = {rule.event for rule in policy.rules if rule.event is not None} - HEARD
+    kinds = {rule.event for rule in policy.rules if rule.event is not None} - (HEARD - {TERMINATED})
     known = sorted(one for one in kinds if not one.startswith("filing."))
     if kind not in known:
         raise NotTold(f"no rule is about an event {kind!r}; there are {', '.join(known)}")

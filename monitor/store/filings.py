@@ -12,16 +12,15 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from monitor.chain import canonical
 from monitor.duties import Duty, owed
 from monitor.facts import Filed, Instant
 from monitor.filings import (
-    CANCEL,
     CLOCKS,
     REVIEW,
-    UNTOUCHED,
+    SUPPLEMENT,
     Clock,
     Judged,
     Life,
@@ -34,14 +33,15 @@ from monitor.filings import (
     clock_life,
     clocks,
     family,
-    rearmings,
+    settle,
 )
+from monitor.latches import SUPERSEDED, target_of
 from monitor.notices import Body, Kind, Notice, Severity, key_of
 from monitor.rules import rule_for_trigger, stock_rules
-from monitor.store import audit, filings_kept, owing, schema, terminating
+from monitor.store import audit, filings_kept, owing, schema, stock, terminating
+from monitor.store.latching import Latches
 from monitor.store.names import Names
 from monitor.store.terminating import Law
-from monitor.store.watches import Reach, Watches
 from monitor.workdays import beijing_day
 
 _TAKEN_BACK = "the step that started this clock does not hold any more"
@@ -55,6 +55,7 @@ _STEPS = frozenset(
     }
 )
 _ROUNDS = 100  # each opens at least one duty
+_LOOKS = 9
 
 
 def bring_about(
@@ -84,28 +85,43 @@ class _Work:
         self._number = names.processor_ids[processor]
         mine = [schema.duties.c.processor_id == self._number]
         self._held = list(owing.read_duties(connection, names, mine))
-        found = filings_kept.settled(connection, [self._number])
-        targets = [target_of(duty) for _, duty in self._held]
-        nothing = Settled(dict.fromkeys(targets, UNTOUCHED), ())
-        self.settled = found.get(self._number, nothing)
+        steps = filings_kept.read(connection, [self._number]).get(self._number, [])
+        self._settle([duty for _, duty in self._held], steps)
+
+    def _settle(self, duties: Sequence[Duty], steps: Sequence[Step]) -> None:
+        """Find out what *steps* come to, and which duties nobody owes by that.
+
+        What a step is about hangs on which those are, so it takes a second look if there are some.
+        """
+        left: set[Target] = set()
+        for _ in range(_LOOKS):
+            self._left = left
+            self.settled = settle(map(target_of, duties), steps, left)
+            self._latches = Latches(self._law.rules, duties, self.settled.lives)
+            left = self._latches.superseded()
+            if left == self._left:
+                break
 
     # -- ends ------------------------------------------------------------------------------
 
     def end_duties(self) -> None:
         """Close what its steps have ended, and open again what they have not any more."""
         for number, duty in self._held:
-            if duty.rule not in CLOCKS:
-                self._end(number, duty, self.settled.lives[target_of(duty)])
-
-    def _end(self, number: int, duty: Duty, life: Life) -> None:
-        ended = life.ended
-        if ended is not None:
-            self._set(number, duty, ended.at, _reason(ended), ended)
-        elif duty.closed_at is not None and not self._keeps(duty):
-            self._set(number, duty, None, None, None)
+            if duty.rule in CLOCKS:
+                continue
+            target = target_of(duty)
+            ended = self.settled.lives[target].ended
+            if ended is not None:
+                self._set(number, duty, ended.at, _reason(ended), ended)
+            elif target in self._left:
+                known = duty.closed_at if duty.annulled == SUPERSEDED else self._known_at
+                self._set(number, duty, known, SUPERSEDED, None)
+            elif duty.annulled is not None or not self._keeps(duty):
+                # What is to be kept up to a day ends with that by itself.
+                again = duty.overdue_at if self._keeps(duty) else None
+                self._set(number, duty, again, None, None)
 
     def _keeps(self, duty: Duty) -> bool:
-        """Tell whether the duty ends by itself: to keep something up to a day."""
         return any(rule.id == duty.rule and rule.keeps for rule in self._law.rules)
 
     def _set(
@@ -120,8 +136,9 @@ class _Work:
             return
         after = replace(duty, closed_at=closed_at, annulled=annulled)
         owing.replace_duty(self._connection, number, after)
-        if closed_at is None:
+        if closed_at is None or (step is None and annulled is None):
             self._tell_reopened(after)
+            self._latches.look_again(self._connection, self._number, after)
         else:
             self._tell_closed(after, closed_at, step)
 
@@ -133,16 +150,35 @@ class _Work:
             "in_time": duty.in_time,
             "by": None if step is None else step.by,
             "because": duty.annulled,
+            **self._still_reached(duty),
         }
         described = {"rule": duty.rule, "key": duty.key, "closed_at": closed_at, **body}
         entry = self._audit("duty.closed", described)
+        # A supplement that was late may have ended the procedure; nobody asked for the other.
+        late = duty.rule == SUPPLEMENT and duty.in_time is False
+        mind = late or duty.annulled == SUPERSEDED or "number_now" in body
         if not duty.of_authority:
             key = (str(closed_at), step.id if step is not None else "", entry)
-            self._notify(Kind.DUTY_CLOSED, Severity.INFO, duty, key, body, entry)
+            severity = Severity.WARNING if mind else Severity.INFO
+            self._notify(Kind.DUTY_CLOSED, severity, duty, key, body, entry)
+
+    def _still_reached(self, duty: Duty) -> dict[str, int]:
+        """Return the number of now, if an annulled reach leaves it where nothing is to be passed.
+
+        Then only a fall below the threshold and another passing opens a duty.
+        """
+        rules = {rule.id: rule for rule in stock_rules(self._law.rules)}
+        rule = rules.get(family(duty.rule))
+        counted = stock.read(self._connection, self._names).get(self._processor)
+        if duty.annulled is None or rule is None or counted is None:
+            return {}
+        reached = counted.individuals >= rule.reached_at
+        return {"number_now": counted.individuals} if reached else {}
 
     def _tell_reopened(self, duty: Duty) -> None:
         body = {**owing.body_of(duty), "status": duty.status(self._known_at).value}
-        entry = self._audit("duty.reopened", {"rule": duty.rule, "key": duty.key, **body})
+        described = {"rule": duty.rule, "key": duty.key, "closed_at": duty.closed_at, **body}
+        entry = self._audit("duty.reopened", described)
         severity = Severity.PAGE if duty.owed else Severity.WARNING
         if not duty.of_authority:
             key = (str(self._known_at), entry)
@@ -213,56 +249,18 @@ class _Work:
     # -- latches ---------------------------------------------------------------------------
 
     def arm_stock(self) -> None:
-        """Arm the latches of stock rules anew after a completed cancellation or an annulment.
-
-        One after the other: a latch whose reach is still looked for, or not confirmed, keeps
-        waiting, so that what happened before a cancellation that was told first is found too.
-        """
-        ended = any(life.ended is not None for life in self.settled.lives.values())
-        held = select(schema.reaches.c.after).where(
-            schema.reaches.c.processor_id == self._number, schema.reaches.c.after.is_not(None)
-        )
-        if not ended and self._connection.execute(held).first() is None:
-            return
-        rules = stock_rules(self._law.rules)
-        watches = Watches(self._connection, self._names, rules, [self._processor])
-        reaches, watch = watches.reaches[self._processor], watches.watch[self._processor]
-        for rule_id, reach in reaches.items():
-            armed = self._armed(reach, due=watch.recount_due)
-            if armed is not reach:
-                reaches[rule_id] = armed
-                watches.watch[self._processor] = replace(watch, recount_due=True)
-                body = {"rule": rule_id, "latch": armed.latch, "after": armed.after}
-                self._audit("latch.armed", body)
-        watches.save()
-
-    def _armed(self, reach: Reach, *, due: bool) -> Reach:
-        """Return the reach of the latch that is to be looked for; the same one if it is that."""
-        lives = self.settled.lives
-        before = rearmings(lives, reach.rule, str(reach.latch - 1))
-        if reach.after is not None and reach.after not in before:
-            return reach.rearmed(1, None)  # what armed it was taken back: from the start
-        reached_at = reach.trigger_at
-        if reached_at is None:
-            key = (reach.rule, str(reach.latch))
-            mine = (one for one in lives if (family(one.rule), one.key) == key)
-            reached_at = next((one.trigger_at for one in mine), None)
-        if due or reach.pending or reached_at is None:
-            return reach
-        since = rearmings(lives, reach.rule, str(reach.latch))
-        after = next((at for at in since if at >= reached_at), None)
-        return reach if after is None else reach.rearmed(reach.latch + 1, after)
+        """Arm the latches of stock rules anew after a completed cancellation or an annulment."""
+        self._latches.arm_stock(self._connection, self._names, self._processor, self._known_at)
 
     def open_cancellations(self) -> bool:
         """Open the duty of each termination that has none; return whether there was one."""
-        lives = self.settled.lives
-        armed = sorted(
-            life.ended.at
-            for target, life in lives.items()
-            if target.rule == CANCEL and life.ended is not None
-        )
         return terminating.open_duties(
-            self._connection, self._names, self._law, self._processor, armed, self._known_at
+            self._connection,
+            self._names,
+            self._law,
+            self._processor,
+            self._latches,
+            self._known_at,
         )
 
     # -- telling ---------------------------------------------------------------------------
@@ -339,11 +337,6 @@ class _Work:
         return entry.hash
 
 
-def target_of(duty: Duty) -> Target:
-    """Return *duty* as what steps are about."""
-    return Target(duty.rule, duty.key, duty.trigger_at)
-
-
 def keep_step(connection: Connection, names: Names, processor: str, step: Step) -> bool:
     """Add *step* with its audit entry; return False if it was known."""
     if not filings_kept.append(connection, names.processor_ids[processor], step):
@@ -381,8 +374,14 @@ def told_step(fact: Filed, topic: str, known_at: Instant, filed: Mapping[str, ob
         rule=None if fact.rule is None else family(fact.rule),
         duty=fact.duty,
         reference=fact.reference,
-        detail=filed if fact.kind == StepKind.SUBMITTED else {},
+        detail={**(filed if fact.kind == StepKind.SUBMITTED else {}), **_sequence(fact)},
     )
+
+
+def _sequence(fact: Filed) -> dict[str, object]:
+    """Return the producer's number of the event: it orders what happened at one instant."""
+    version = fact.version
+    return {"sequence": version.middle} if version.middle else {}
 
 
 def _reason(step: Step) -> str | None:

@@ -22,6 +22,8 @@ from monitor.filings import (
     clocks,
     settle,
 )
+from monitor.latches import SUPERSEDED
+from monitor.latches import target as target_from
 from monitor.store import schema
 from monitor.store.engine import is_sqlite
 
@@ -87,10 +89,14 @@ def settled(connection: Connection, numbers: Collection[int]) -> Mapping[int, Se
     if not steps:
         return {}
     targets: dict[int, list[Target]] = defaultdict(list)
-    query = select(_d.processor_id, _d.rule, _d.key, _d.trigger_at)
+    left: dict[int, set[Target]] = defaultdict(set)
+    query = select(_d.processor_id, _d.rule, _d.key, _d.trigger_at, _d.proof, _d.annulled)
     for row in connection.execute(query.where(_d.processor_id.in_(sorted(steps)))):
-        targets[row.processor_id].append(Target(row.rule, row.key, row.trigger_at))
-    return {number: settle(targets[number], told) for number, told in steps.items()}
+        found = target_from(row.rule, row.key, row.trigger_at, json.loads(row.proof))
+        targets[row.processor_id].append(found)
+        if row.annulled == SUPERSEDED:
+            left[row.processor_id].add(found)
+    return {number: settle(targets[number], told, left[number]) for number, told in steps.items()}
 
 
 def lives(connection: Connection, numbers: Collection[int]) -> Mapping[DutyName, Life]:

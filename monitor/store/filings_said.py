@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine
 
 from monitor.chain import canonical
-from monitor.duties import Duty, corrected
 from monitor.facts import Instant
 from monitor.filings import (
     CLOCKS,
@@ -30,12 +29,13 @@ from monitor.filings import (
     Target,
     Verdict,
     family,
+    is_early,
     settle,
 )
-from monitor.notices import Kind, Notice, Severity, key_of
-from monitor.rules import RuleError
-from monitor.store import agreement, audit, changes, filings_kept, owing, schema
-from monitor.store.filings import bring_about, keep_step, target_of
+from monitor.latches import left_behind, target_of
+from monitor.rules import IN_FORCE
+from monitor.store import agreement, changes, correcting, filings_kept, owing, schema
+from monitor.store.filings import bring_about, keep_step
 from monitor.store.filings_values import Decided, NotRecorded, Recorded, StepSaid
 from monitor.store.locks import lock_processors
 from monitor.store.names import Names
@@ -44,6 +44,8 @@ from monitor.workdays import beijing_day, overdue_from
 
 _AHEAD: Instant = 300_000_000
 _FIRST = date(2000, 1, 1)
+_FIRST_AT: Instant = overdue_from(_FIRST - timedelta(days=1))
+_TOO_OLD = "that is before the year 2000"
 COMMAND = "command"
 
 __all__ = [
@@ -100,7 +102,8 @@ class _Desk:
             if duty.rule not in CLOCKS
         }
         self._steps = filings_kept.read(connection, [self._number]).get(self._number, [])
-        self._settled = settle(self._held, self._steps)
+        self._left = left_behind(duty for _, duty in self._held.values())
+        self._settled = settle(self._held, self._steps, self._left)
 
     # -- steps -----------------------------------------------------------------------------
 
@@ -108,40 +111,72 @@ class _Desk:
         """Record a step that is legal for one duty, or say that it is known."""
         self._check_when(said.at)
         addressed = self._addressed(said.rule, said.duty)
+        known = self._known(said, addressed, to_the_letter=True)
+        takers = [one for one in addressed if said.kind in self._settled.lives[one].legal]
+        if known is not None and takers and said.duty is None:
+            # By its reference, or its instant, we can know which duty it is about.
+            named = said.reference is not None and said.reference == known[1].reference
+            named = named or said.at == known[1].at
+            if not named and known[0] not in takers:
+                raise self._which(said.kind, said.rule, [known[0], *takers])
+        if known is None and not takers:
+            known = self._known(said, addressed, to_the_letter=False)
+        if known is not None:
+            return self._recorded(known[0], known[1].id, new=False)
+        taker = self._legal(said.kind, addressed, said.rule)
+        if taker is None:
+            raise self._illegal(said.kind, addressed)
+        step = self._step(said, taker, self._settled.lives[taker])
+        self._check_early(said, step, taker)
+        return self._keep(step, taker)
+
+    def _known(
+        self, said: StepSaid, addressed: Sequence[Target], *, to_the_letter: bool
+    ) -> tuple[Target, Step] | None:
+        """Return the step that is said again, with its duty."""
         for target in addressed:
             life = self._settled.lives[target]
             step = self._step(said, target, life)
-            known = [step] if not isinstance(said.at, date) else [step, _dated(step, said.at)]
-            for one in known:
-                if (held := life.repeated(one, to_the_letter=True)) is not None:
-                    return self._recorded(target, held.id, new=False)
-        taker = self._legal(said.kind, addressed, said.rule)
-        if taker is None:
-            for target in addressed:
-                life = self._settled.lives[target]
-                held = life.repeated(self._step(said, target, life), to_the_letter=False)
-                if held is not None:
-                    return self._recorded(target, held.id, new=False)
-            raise self._illegal(said.kind, addressed)
-        return self._keep(self._step(said, taker, self._settled.lives[taker]), taker)
+            forms = [step]
+            if to_the_letter and isinstance(said.at, date):
+                forms.append(_dated(step, said.at))
+            for one in forms:
+                if (held := life.repeated(one, to_the_letter=to_the_letter)) is not None:
+                    return target, held
+        return None
+
+    def _check_early(self, said: StepSaid, step: Step, target: Target) -> None:
+        """Raise NotRecorded for a submission before the trigger day that does not name its duty."""
+        if said.kind is not StepKind.SUBMITTED or not is_early(step.at, target):
+            return
+        day = beijing_day(step.at)
+        if family(target.rule) in FILINGS and day < IN_FORCE:
+            raise NotRecorded(f"{day} is before {IN_FORCE}, from which the Measures are in force")
+        if said.duty is None:
+            trigger = beijing_day(target.trigger_at)
+            raise NotRecorded(
+                f"{day} is before the trigger day {trigger} of {_listed([target])}; if it was "
+                f"submitted so early, name the duty with --key"
+            )
 
     def _step(self, said: StepSaid, target: Target, life: Life) -> Step:
         at = said.at
+        detail: dict[str, object] = {}
         if isinstance(at, date):
+            detail["dated"] = True
             # Within a day, what is said later happened later.
             latest = life.taken[-1].at + 1 if life.taken else 0
             first = overdue_from(at - timedelta(days=1))
             at = max(first, latest) if latest and beijing_day(latest) == at else first
-        detail: dict[str, object] = {}
         if said.kind is StepKind.SUBMITTED:
-            detail = changes.in_detail(
+            detail |= changes.in_detail(
                 changes.picture(self._connection, self._names, self._processor)
             )
             if said.individuals is not None:
-                detail["individuals"] = said.individuals
+                detail |= {"individuals": said.individuals, "said": True}
         rule = family(target.rule)
         return Step(
-            id=_id(said.kind, rule, target.key, str(at), said.reference or ""),
+            id=self._new_id(said.kind, rule, target.key, str(at), said.reference or ""),
             kind=said.kind,
             at=at,
             known_at=self._now,
@@ -154,15 +189,26 @@ class _Desk:
             detail=detail,
         )
 
+    def _new_id(self, kind: StepKind, *parts: str) -> str:
+        """Return the id of a step; what was taken back and is said again is another one."""
+        back = {step.withdraws for step in self._steps}
+        found = _id(kind, *parts)
+        while found in back:
+            found = _id(kind, *parts, f"after {found}")
+        return found
+
     def _keep(self, step: Step, target: Target | None) -> Recorded:
-        self._check_others(step)
+        self._check_others(step, self._settled.lives)
         keep_step(self._connection, self._names, self._processor, step)
         bring_about(self._connection, self._names, self._law, self._processor, self._now)
         return self._recorded(target, step.id, new=True)
 
-    def _check_others(self, step: Step) -> None:
-        """Raise NotRecorded unless *step* is taken and all that was taken before still is."""
-        after = settle(self._held, [*self._steps, step])
+    def _check_others(self, step: Step, targets: Iterable[Target]) -> None:
+        """Raise NotRecorded unless *step* is taken and all that was taken before still is.
+
+        *targets* are the duties as they will be.
+        """
+        after = settle(targets, [*self._steps, step], self._left)
         before = {one.step.id for one in self._settled.judged if one.verdict is Verdict.TAKEN}
         lost = before - {step.withdraws}
         for one in after.judged:
@@ -179,28 +225,38 @@ class _Desk:
 
     def decide(self, said: Decided) -> Recorded:
         """Annul, reopen or correct one duty."""
+        _check_no_clock(said.rule)
         addressed = self._addressed(said.rule, said.duty)
         target = self._legal(said.kind, addressed, said.rule)
         if target is None:
             raise self._illegal(said.kind, addressed)
-        detail: dict[str, object] = {}
-        row, duty = self._held[target]
-        moved = duty
-        if said.trigger_day is not None:
-            moved = self._corrected(duty, said, said.trigger_day)
-            detail = {
-                "was_trigger_day": duty.trigger_day.isoformat(),
-                "trigger_day": said.trigger_day.isoformat(),
-            }
-        if said.kind is StepKind.CORRECTED and moved is duty:
-            return self._recorded(target, "", new=False)
         if said.kind is StepKind.REOPENED:
             return self._reopen(said, target)
+        if said.trigger_day is not None:
+            return self._correct(said, target, said.trigger_day)
+        if said.kind is StepKind.CORRECTED:
+            return self._recorded(target, "", new=False)
+        return self._keep(self._decision(said, family(target.rule), target.key, {}), target)
+
+    def _correct(self, said: Decided, target: Target, day: date) -> Recorded:
+        """Move a duty to the trigger *day* that a person decided on."""
+        if day > beijing_day(self._now):
+            raise NotRecorded(f"{day} is not over yet: nothing can have been reached on it")
+        if day < _FIRST:
+            raise NotRecorded(_TOO_OLD)
+        row, duty = self._held[target]
+        moved = correcting.moved(self._connection, self._number, self._law, said, duty, self._now)
+        if moved is duty:
+            return self._recorded(target, "", new=False)
+        detail: dict[str, object] = {
+            "was_trigger_day": duty.trigger_day.isoformat(),
+            "trigger_day": day.isoformat(),
+        }
         step = self._decision(said, family(target.rule), target.key, detail)
-        self._check_others(step)
+        others = [one for one in self._settled.lives if one != target]
+        self._check_others(step, [*others, target_of(moved)])
         keep_step(self._connection, self._names, self._processor, step)
-        if moved is not duty:
-            self._move(row, duty, moved, said, step)
+        correcting.move(self._connection, row, duty, moved, step)
         bring_about(self._connection, self._names, self._law, self._processor, self._now)
         return self._recorded(target_of(moved), step.id, new=True)
 
@@ -208,7 +264,7 @@ class _Desk:
         """Take back what ended the duty, and all that says so again."""
         steps = list(self._steps)
         step_id = ""
-        while (ended := settle(self._held, steps).lives[target].ended) is not None:
+        while (ended := settle(self._held, steps, self._left).lives[target].ended) is not None:
             detail: dict[str, object] = {"of": ended.id}
             step = self._decision(said, family(target.rule), target.key, detail)
             step = replace(step, withdraws=ended.id)
@@ -225,11 +281,14 @@ class _Desk:
             raise NotRecorded(f"{self._processor} has no step {step_id!r}; see 'filing list'")
         if judged.step.kind in {StepKind.ANNULLED, StepKind.REOPENED, StepKind.CORRECTED}:
             raise NotRecorded(f"{judged.step.kind} is a decision; decide anew instead")
-        if judged.verdict is Verdict.WITHDRAWN:
-            return Recorded(duty=None, step=step_id, new=False)
         target, waited = judged.target, judged.step
         rule = waited.rule or FILE if target is None else family(target.rule)
         key = waited.duty or "-" if target is None else target.key
+        _check_no_clock(said.rule)
+        if family(said.rule) != rule or said.duty not in {None, key}:
+            raise NotRecorded(f"{step_id} is a step of {rule} {key}; name that duty")
+        if judged.verdict is Verdict.WITHDRAWN:
+            return Recorded(duty=None, step=step_id, new=False)
         step = self._decision(said, rule, key, {"of": step_id})
         return self._keep(replace(step, withdraws=step_id), target)
 
@@ -246,71 +305,6 @@ class _Desk:
             reason=said.reason,
             detail=detail,
         )
-
-    def _corrected(self, duty: Duty, said: Decided, day: date) -> Duty:
-        """Return *duty* moved to *day*, or itself if that is its day already."""
-        if day > beijing_day(self._now):
-            raise NotRecorded(f"{day} is not over yet: nothing can have been reached on it")
-        if day == duty.trigger_day:
-            return duty
-        try:
-            return corrected(
-                duty,
-                self._law.rules,
-                day,
-                known_at=self._now,
-                calendar=self._law.calendar,
-                by=said.by,
-                reason=said.reason,
-                found_at=self._found_at(duty),
-            )
-        except RuleError as exc:
-            raise NotRecorded(str(exc)) from None
-
-    def _found_at(self, duty: Duty) -> Instant | None:
-        """Return the trigger of *duty* as the facts have it now."""
-        columns = schema.reaches.c
-        query = select(columns.trigger_at).where(
-            columns.processor_id == self._number,
-            columns.rule == family(duty.rule),
-            columns.latch == (int(duty.key) if duty.key.isdecimal() else 0),
-        )
-        row = self._connection.execute(query).first()
-        due = select(schema.watches.c.recount_due).where(
-            schema.watches.c.processor_id == self._number
-        )
-        if row is None or (row.trigger_at is None and self._connection.scalar(due)):
-            return duty.trigger_at  # nothing else is known of it now
-        found: Instant | None = row.trigger_at
-        return found
-
-    def _move(self, row: int, duty: Duty, moved: Duty, said: Decided, step: Step) -> None:
-        owing.replace_duty(self._connection, row, moved, settled=True)
-        body = {
-            "why": said.reason,
-            "by": said.by,
-            "step": step.id,
-            "before": owing.describe(duty),
-            "after": owing.describe(moved),
-        }
-        entry = audit.append(self._connection, self._now, "duty.moved", self._processor, body)
-        notice = Notice(
-            key=key_of(Kind.DUTY_CORRECTED, self._processor, step.id),
-            kind=Kind.DUTY_CORRECTED,
-            severity=Severity.WARNING,
-            processor=self._processor,
-            rule=moved.rule,
-            duty=moved.key,
-            created_at=self._now,
-            body={
-                **owing.body_of(moved),
-                "was_trigger_day": duty.trigger_day.isoformat(),
-                "by": said.by,
-                "because": said.reason,
-                "audit_head": entry.hash,
-            },
-        )
-        owing.notify(self._connection, notice)
 
     # -- which duty ------------------------------------------------------------------------
 
@@ -332,17 +326,20 @@ class _Desk:
             known = _listed(self._held) or "none"
             named = f"{rule} {key}" if key is not None else rule
             raise NotRecorded(f"{self._processor} has no duty {named}; its duties are: {known}")
-        return found
+        return [one for one in found if key is not None or one not in self._left] or found
 
     def _legal(self, kind: StepKind, addressed: Sequence[Target], rule: str) -> Target | None:
         """Return the one duty for which *kind* is legal, None if there is none."""
         legal = [one for one in addressed if kind in self._settled.lives[one].legal]
         if len(legal) > 1:
-            raise NotRecorded(
-                f"{self._processor} has several duties under {rule} for which {kind} is possible; "
-                f"say which with --key: {_listed(legal)}"
-            )
+            raise self._which(kind, rule, legal)
         return legal[0] if legal else None
+
+    def _which(self, kind: StepKind, rule: str, among: Sequence[Target]) -> NotRecorded:
+        return NotRecorded(
+            f"{self._processor} has several duties under {rule} that {kind} can be about; say "
+            f"which with --key: {_listed(among)}"
+        )
 
     def _illegal(self, kind: StepKind, addressed: Sequence[Target]) -> NotRecorded:
         lives = self._settled.lives
@@ -351,13 +348,10 @@ class _Desk:
         return NotRecorded("; ".join(said))
 
     def _check_when(self, at: Instant | date) -> None:
-        today = beijing_day(self._now)
-        late = at > today if isinstance(at, date) else at > self._now + _AHEAD
-        day = at if isinstance(at, date) else beijing_day(at)
-        if late:
+        if at > beijing_day(self._now) if isinstance(at, date) else at > self._now + _AHEAD:
             raise NotRecorded("that is in the future; record it when it has happened")
-        if day < _FIRST:
-            raise NotRecorded("that is before the year 2000")
+        if at < _FIRST if isinstance(at, date) else at < _FIRST_AT:
+            raise NotRecorded(_TOO_OLD)
 
     def _recorded(self, target: Target | None, step: str, *, new: bool) -> Recorded:
         if target is None:
@@ -369,6 +363,12 @@ class _Desk:
         )
         _, duty = next(owing.read_duties(self._connection, self._names, where))
         return Recorded(duty=duty, step=step, new=new)
+
+
+def _check_no_clock(rule: str) -> None:
+    """Raise NotRecorded for a decision about a clock: it ends with a step of its filing."""
+    if rule in CLOCKS:
+        raise NotRecorded(f"{rule} follows from a filing; name that filing's rule and key")
 
 
 # -- listing -------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """The number day by day, for forecasts: as the book has it, or as it was known then.
 
-A look back writes every day from the book, exactly, by event time. Between look backs the present
-number is noted for the present day as it goes, so what a late fact changes in a day that is past
-waits for the next look back; ``forecast`` and the filing pack read the book instead.
+A look back writes every day from the book, exactly, by event time, and so does ``filling`` where
+facts of the past have come in since. Between these the present number is noted for the present day
+as it goes; ``forecast`` and the filing pack read the book instead.
 """
 
 from __future__ import annotations
@@ -15,16 +15,14 @@ from sqlalchemy import Connection, Engine, delete, select
 from monitor.facts import Instant, Place
 from monitor.forecast import Forecast, forecast
 from monitor.rules import Rule, stock_rules
-from monitor.store import book, bulk, schema
+from monitor.store import bulk, schema
 from monitor.store.engine import reading
-from monitor.store.locks import lock_processors
 from monitor.store.names import Names
 from monitor.store.stock import OPERATION
 from monitor.store.sweeping import sweep
 from monitor.workdays import beijing_day
 
 _EVERY: Instant = 60_000_000
-_FILLED_AT_ONCE = 100_000  # facts: 1.7 s of processor time
 _c, _stock = schema.days.c, schema.stock.c
 _ONE = timedelta(days=1)
 
@@ -57,23 +55,6 @@ def _changed(connection: Connection, today: date) -> list[tuple[int, int, int, b
         for row in connection.execute(counted.order_by(_stock.processor_id))
         if known.get(row.processor_id) != row.individuals
     ]
-
-
-def fill(engine: Engine, research: Callable[[Place], bool], now: Instant) -> None:
-    """Write all days of everybody from the book, if that takes seconds: for when files were read.
-
-    A larger book waits for its next look back; ``forecast`` reads it whatever its size.
-    """
-    with reading(engine) as connection:
-        if book.size_bound(connection) > _FILLED_AT_ONCE:
-            return
-        names = Names.load(connection)
-        found = swept_days(connection, names, sorted(names.processor_ids), research, now)
-    for name, days in found.items():
-        number = names.processor_ids[name]
-        with engine.begin() as connection:
-            lock_processors(connection, [number])
-            replace(connection, number, days)
 
 
 def replace(connection: Connection, number: int, days: Mapping[int, int]) -> None:

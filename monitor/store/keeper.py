@@ -30,19 +30,20 @@ from monitor.store import (
     agreement,
     calendars,
     files,
-    history_days,
+    filling,
     moments,
     owing,
     positions,
+    proofs,
     restoring,
     schema,
     silence,
 )
 from monitor.store.approaching import Approaching
 from monitor.store.calendars_loading import recount
-from monitor.store.changes import Proposing
 from monitor.store.engine import reading
 from monitor.store.external import Numbers
+from monitor.store.filling import Filling
 from monitor.store.history_days import Diary
 from monitor.store.keeping import Keeping, Policy, learn_names
 from monitor.store.looking import UNCONFIRMED_AFTER, Looking
@@ -50,6 +51,7 @@ from monitor.store.marking import apply_marks
 from monitor.store.names import Names, Registry, UnknownNumber
 from monitor.store.overtaken import Overtaken
 from monitor.store.pacing import Backoff, Paced
+from monitor.store.proposing import Proposing
 from monitor.store.terminating_watch import Terminating
 from monitor.trust import Doubt, Why, in_body
 
@@ -97,9 +99,10 @@ class SqlKeeper:
         self._run: files.Run | None = None
         self._hush = silence.Hush(policy.sources.silent_after)
         self._approaching = Approaching(engine, policy, feeding)
+        self._filling = Filling(engine, policy, background=background)
         self._diary, self._numbers = Diary(), Numbers(engine, policy)
         self._terminating = Terminating(engine, policy.marks, policy.remind_after)
-        self._proposing = Proposing(engine, policy.far)
+        self._proposing = Proposing(engine, policy.far, policy.rules)
         self._overtaken = Overtaken(policy.agreed, unconfirmed_after)
         agreement.register(engine, policy.agreed, now, take=take_settings)
         self._registry.reload()  # what others gave out before cannot become more now
@@ -254,13 +257,27 @@ class SqlKeeper:
         ready = [processor for processor in due if self._backoff.may_try(processor)]
         if ready and self._paced.may_run():
             self._paced.run(lambda: self._look_back(ready, now))
-        self._looking.confirm(names, now)
+        failed = self._confirm(names, now)
         self._numbers.look(now)
+        self._filling.look(now)
         self._diary.note(self._engine, now)
         self._approaching.look(names, now)
         self._terminating.look(names, self._policy.calendar, now)
         self._proposing.look(names, now)
+        if failed is not None:
+            raise failed
+        self._filling.raise_error()
         self._paced.raise_error()  # last: what one look back meets with holds up no other work
+
+    def _confirm(self, names: Names, now: Instant) -> Exception | None:
+        """Confirm what can be; return what that met with, which holds up no other work."""
+        try:
+            self._looking.confirm(names, now)
+        except (UnknownNumber, agreement.SettingsReplaced):
+            raise
+        except Exception as exc:  # noqa: BLE001 - raised when the rest of the tick is done
+            return exc
+        return None
 
     def _look_back(self, due: Iterable[str], now: Instant) -> None:
         """Look back on all of *due*, then raise the first error that one of them met with."""
@@ -314,12 +331,13 @@ class SqlKeeper:
         while looking.due(names):  # a duty was opened whose latch has been armed anew since
             self._recount(looking, names, now)
             looking.confirm(names, now)
+        proofs.finish(self._engine, names, self._policy, now)
         self._numbers.look(now)
-        history_days.fill(self._engine, self._policy.marks.research, now)
+        filling.finish(self._engine, self._policy, now)
         Approaching(self._engine, self._policy, self._feeding_from_kafka).look(names, now)
         marks, every = self._policy.marks, self._policy.remind_after
         Terminating(self._engine, marks, every).look(names, self._policy.calendar, now)
-        Proposing(self._engine, self._policy.far).look(names, now)
+        Proposing(self._engine, self._policy.far, self._policy.rules).look(names, now)
 
     def _recount(self, looking: Looking, names: Names, now: Instant) -> None:
         while due := looking.due(names):

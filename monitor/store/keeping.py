@@ -43,6 +43,7 @@ from monitor.store import (
     book,
     bulk,
     changes,
+    latching,
     owing,
     positions,
     schema,
@@ -314,18 +315,17 @@ class Keeping:
         proof = terminating.proof_of(
             self._connection, self._names, policy, fact.processor, fact.at, known_at
         )
-        proof |= {
-            "event": CHANGED,
-            "version": list(fact.version),
-            "changed": list(fact.what),
-        }
+        proof |= {"event": CHANGED, "version": list(fact.version), "changed": list(fact.what)}
         for rule in event_rules(policy.rules, CHANGED):
             if rule.since is not None and beijing_day(fact.at) < rule.since:
                 continue
+            key = event_key(fact.version, fact.what)
+            if rule.latched:
+                key = latching.key_of(self._connection, self._names, policy.rules, rule, fact)
             duty = owed(
                 rule,
                 processor=fact.processor,
-                key="1" if rule.latched else event_key(fact.version, fact.what),
+                key=key,
                 trigger_at=fact.at,
                 known_at=known_at,
                 calendar=policy.calendar,

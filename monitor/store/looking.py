@@ -6,6 +6,7 @@ Reading the book takes no lock, so writers go on meanwhile; what they bring is n
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -34,12 +35,14 @@ from monitor.store.filings import bring_about
 from monitor.store.keeping import Policy
 from monitor.store.locks import lock_processors, looking_back
 from monitor.store.moments import Sight
-from monitor.store.names import Names
+from monitor.store.names import Names, UnknownNumber
 from monitor.store.sweeping import Swept, divide
 from monitor.store.trust import Trust, topics_of
 from monitor.store.watches import Reach, Since, Watches
 from monitor.trust import in_body, in_proof
 from monitor.workdays import beijing_day
+
+log = logging.getLogger(__name__)
 
 UNCONFIRMED_AFTER: Instant = 15 * 60 * 1_000_000
 APART_FROM = 20_000  # facts: fewer are folded sooner than another process has started
@@ -242,25 +245,39 @@ class Looking:
     def confirm(self, names: Names, now: Instant) -> None:
         """Confirm every pending reach that all its partitions have passed; page the others late.
 
-        While files are being applied, or were not read to their ends, nothing is confirmed.
+        While files are being applied, or were not read to their ends, nothing is confirmed. What
+        one processor meets with is raised when all the others had their turn.
         """
         with reading(self._engine) as connection:
             waiting = watches.pending(connection, names)
+        errors: list[Exception] = []
         for processor in waiting:
-            with self._engine.begin() as connection:
-                self._lock(connection, names.processor_ids[processor])
-                held = Watches(connection, names, self._rules, [processor])
-                # Before a recount that is due nothing is certain, but it may take long, too. That
-                # a file is in work is asked under the lock, which waits for what it brought.
-                due = held.watch[processor].recount_due or files.any_in_work(connection)
-                look_at = self._page_if_late if due else self._look_at
-                for rule_id, reach in held.reaches[processor].items():
-                    if reach.pending:
-                        waits = reach.not_ahead_of(now)
-                        held.reaches[processor][rule_id] = look_at(connection, names, waits, now)
-                held.save()
-                if not due:  # a duty that was opened may be what a step or a latch has waited for
-                    bring_about(connection, names, self._policy, processor, now)
+            try:
+                self._confirm(names, processor, now)
+            except (UnknownNumber, agreement.SettingsReplaced):
+                raise  # no failure of this one: names are read again, or nothing is ours to say
+            except Exception as exc:  # noqa: BLE001 - raised below, when the others had their turn
+                what = type(exc).__name__  # its text may be that of a statement
+                log.warning("confirming what %s reached failed (%s)", processor, what)
+                errors.append(exc)
+        if errors:
+            raise errors[0]
+
+    def _confirm(self, names: Names, processor: str, now: Instant) -> None:
+        with self._engine.begin() as connection:
+            self._lock(connection, names.processor_ids[processor])
+            held = Watches(connection, names, self._rules, [processor])
+            # Before a recount that is due nothing is certain, but it may take long, too. That
+            # a file is in work is asked under the lock, which waits for what it brought.
+            due = held.watch[processor].recount_due or files.any_in_work(connection)
+            look_at = self._page_if_late if due else self._look_at
+            for rule_id, reach in held.reaches[processor].items():
+                if reach.pending:
+                    waits = reach.not_ahead_of(now)
+                    held.reaches[processor][rule_id] = look_at(connection, names, waits, now)
+            held.save()
+            if not due:  # a duty that was opened may be what a step or a latch has waited for
+                bring_about(connection, names, self._policy, processor, now)
 
     def _look_at(self, connection: Connection, names: Names, reach: Reach, now: Instant) -> Reach:
         assert reach.trigger_at is not None  # noqa: S101 - it is pending

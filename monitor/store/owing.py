@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.chain import Entry, canonical
 from monitor.duties import Decision, Duty, restated
+from monitor.duties import Why as WhyRestated
 from monitor.facts import Instant
 from monitor.filings import UNTOUCHED, Life
 from monitor.notices import Body, Kind, Notice, Severity, body_text, key_of
@@ -182,11 +183,14 @@ def restate(
         move_duty(connection, number, held, decided.duty, found.known_at, decided.why.value)
     elif decided.decision is Decision.KEEP:
         _ask_no_more(connection, number)
-        if found.trigger_at not in {None, held.trigger_at}:
+        same = (
+            decided.why is WhyRestated.SAME_DAY
+        )  # not one that a person has decided on another day for
+        if same and found.trigger_at not in {None, held.trigger_at}:
             _refine(connection, number, held, found)
     elif decided.decision is Decision.ASK:
         day = decided.found_day.isoformat() if decided.found_day else None
-        _ask_about(connection, number, held, day, found.known_at, decided.why.value)
+        ask_about(connection, number, held, day, found.known_at, decided.why.value)
 
 
 def _refine(connection: Connection, number: int, held: Duty, found: Found) -> None:
@@ -198,7 +202,7 @@ def _refine(connection: Connection, number: int, held: Duty, found: Found) -> No
     audit.append(connection, found.known_at, "duty.proof_refined", held.processor, body)
 
 
-def _ask_about(
+def ask_about(
     connection: Connection,
     number: int,
     duty: Duty,

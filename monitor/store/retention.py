@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, text
 
 from monitor.store.engine import is_sqlite
+from monitor.store.migrations import guards
 
 LEAST_YEARS = 3
 """What Order No. 19 art. 9 asks for at least."""
@@ -35,22 +36,36 @@ KEPT: Mapping[str, tuple[str, ...]] = {
 }
 """What may not be done to the rows of a table; ``replace`` is an insertion over another row."""
 
+_BITS = {"delete": 8, "update": 16}
+_ALWAYS_BITS = 2 | 32  # before a statement, and TRUNCATE, too; a bit of 1 would be for each row
+# tgqual is a WHEN, tgattr the columns of an UPDATE OF: either would let something pass.
 _POSTGRESQL = """
-    SELECT c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+    SELECT c.relname AS name, t.tgtype AS bits FROM pg_trigger t
+    JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
     WHERE NOT t.tgisinternal AND t.tgenabled = 'A' AND t.tgname = 'facetally_keep_' || c.relname
+    AND t.tgqual IS NULL AND t.tgattr = '' AND p.proname = :function AND p.prosrc = :body
     AND c.relnamespace = current_schema()::regnamespace
 """
-_SQLITE = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+_SQLITE = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
 
 
 def unguarded(connection: Connection) -> list[str]:
-    """Return the tables of evidence that the database does not guard as it should."""
-    if is_sqlite(connection):
-        found = set(connection.scalars(text(_SQLITE)))
-        return [
-            table
-            for table, verbs in KEPT.items()
-            if any(f"facetally_keep_{table}_{verb}" not in found for verb in verbs)
-        ]
-    guarded = set(connection.scalars(text(_POSTGRESQL)))
-    return [table for table in KEPT if table not in guarded]
+    """Return the tables of evidence that the database does not guard as it should.
+
+    A trigger of the right name that refuses nothing, or less, guards nothing.
+    """
+    holds = _refused_by_sqlite if is_sqlite(connection) else _refused_by_postgresql
+    return [table for table in KEPT if not holds(connection, table)]
+
+
+def _refused_by_sqlite(connection: Connection, table: str) -> bool:
+    found = {row.name: row.sql for row in connection.execute(text(_SQLITE))}
+    wanted = (guards.sqlite_trigger(table, verb.upper()) for verb in KEPT[table])
+    return all(found.get(sql.split()[2]) == sql for sql in wanted)
+
+
+def _refused_by_postgresql(connection: Connection, table: str) -> bool:
+    values = {"function": guards.FUNCTION, "body": guards.function_body()}
+    found = {row.name: row.bits for row in connection.execute(text(_POSTGRESQL), values)}
+    bits = _ALWAYS_BITS | sum(_BITS.get(verb, 0) for verb in KEPT[table])
+    return found.get(table) == bits

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
@@ -74,6 +75,7 @@ class Swept:
 
 
 Thresholds = Iterable[Threshold]
+Labels = Callable[[Place], Iterable[str]]
 
 
 def sweep(
@@ -84,13 +86,15 @@ def sweep(
     *,
     until: Instant | None = None,
     sizes: Sizes = SIZES,
+    labels: Labels | None = None,
 ) -> dict[str, Swept]:
     """Fold the book for each processor in *wanted*; with *until*, what had happened by then.
 
-    *wanted* gives the thresholds whose first reach is asked for, as ``history.look_back`` does.
+    *wanted* gives the thresholds whose first reach is asked for, as ``history.look_back`` does;
+    *labels*, if anything but systems, what the stock is counted by beside the whole number.
     """
     with divide(connection, names, wanted, research, until=until, sizes=sizes) as divided:
-        return divided.fold()
+        return divided.fold(labels)
 
 
 def divide(
@@ -135,6 +139,7 @@ class Divided:
         self._changes = Spill[tuple[str, int]](held)
         self._scopes: dict[str, list[StorageFact]] = defaultdict(list)
         self._stock = {name: Stock() for name in wanted}
+        self._ledger: Callable[..., Ledger] = Ledger
 
     def __enter__(self) -> Self:
         return self
@@ -199,8 +204,10 @@ class Divided:
 
     # -- folding ---------------------------------------------------------------------------
 
-    def fold(self) -> dict[str, Swept]:
+    def fold(self, labels: Labels | None = None) -> dict[str, Swept]:
         """Fold one part after the other; return what all of them together come to."""
+        if labels is not None:
+            self._ledger = partial(Ledger, labels=labels)
         parts = range(self._parts)
         for part in parts:
             self._give_faces(part)
@@ -223,7 +230,7 @@ class Divided:
     def _fold(self, part: int, processor: str, facts: list[StorageFact]) -> None:
         facts += self._scopes.get(processor, ())
         counts = self._counted(part, processor) if self._parts > 1 else None
-        ledger = Ledger(self._research, counts)
+        ledger = self._ledger(self._research, counts)
         before = 0
         for at, individuals in follow(ledger, facts, processor):
             if individuals != before:

@@ -1,12 +1,12 @@
 """The end of FR use: every termination that was told, and the cancellation duty that it opens.
 
-One after a completed cancellation, or after an annulment, is a new end of use and has a duty of its
-own; one before that is the same end told again, and the earliest day counts.
+One after a completed cancellation, or after one whose duty was annulled, is a new end of use and
+has a duty of its own; others are the same end told again, and the earliest day counts. One that
+opens nothing because that end is over is told.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -14,12 +14,14 @@ from sqlalchemy import Connection, Row, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.agreeing import Agreed
-from monitor.duties import Duty, owed
+from monitor.duties import Duty, Why, owed
 from monitor.facts import Instant, Terminated
+from monitor.latches import Turn, firsts, of_instant
 from monitor.ledger import Stock
 from monitor.rules import TERMINATED, Rule, event_rules
-from monitor.store import owing, schema, stock
+from monitor.store import audit, owing, schema, stock
 from monitor.store.engine import is_sqlite
+from monitor.store.latching import Latches
 from monitor.store.names import Names
 from monitor.store.trust import Trust
 from monitor.trust import Sources, in_proof
@@ -49,7 +51,7 @@ class Law(Protocol):
 
 
 def keep(connection: Connection, names: Names, fact: Terminated, known_at: Instant) -> None:
-    """Keep a termination that was told; the same one once."""
+    """Keep a termination that was told, with its audit entry; the same one once."""
     dialect = sqlite if is_sqlite(connection) else postgresql
     row = {
         "processor_id": names.processor_ids[fact.processor],
@@ -57,7 +59,10 @@ def keep(connection: Connection, names: Names, fact: Terminated, known_at: Insta
         "known_at": known_at,
         "version": ".".join(map(str, fact.version)),
     }
-    connection.execute(dialect.insert(schema.terminations).values(row).on_conflict_do_nothing())
+    written = dialect.insert(schema.terminations).values(row).on_conflict_do_nothing()
+    if connection.execute(written.returning(_t.at)).first() is not None:
+        body = {"at": fact.at, "version": row["version"]}
+        audit.append(connection, known_at, "termination.told", fact.processor, body)
 
 
 def open_duties(
@@ -65,30 +70,50 @@ def open_duties(
     names: Names,
     law: Law,
     processor: str,
-    armed: Sequence[Instant],
+    latches: Latches,
     known_at: Instant,
 ) -> bool:
-    """Open the duty of each end of use, or move it to an earlier day; return whether one is new.
-
-    *armed* are the instants at which the latch was armed anew, in order.
-    """
+    """Open the duty of each end of use, or move it to an earlier day; return whether one is new."""
     query = select(schema.terminations).where(_t.processor_id == names.processor_ids[processor])
     told = connection.execute(query.order_by(_t.at)).all()
     opened = False
     for rule in event_rules(law.rules, TERMINATED):
-        firsts: dict[str, Row[Any]] = {}
-        for row in told:
-            if rule.since is None or beijing_day(row.at) >= rule.since:
-                firsts.setdefault(str(1 + bisect_left(armed, row.at)), row)
-        for key, row in firsts.items():
-            duty = _owed(connection, names, law, processor, rule, key, row, known_at)
-            held = owing.find_duty(connection, names, processor, [rule.id], key)
+        rows = {
+            row.at: row for row in told if rule.since is None or beijing_day(row.at) >= rule.since
+        }
+        taken = latches.turns(rule)
+        for number, at in firsts(list(rows), taken):
+            row = rows.pop(at)
+            duty = _owed(connection, names, law, processor, rule, str(number), row, known_at)
+            held = owing.find_duty(connection, names, processor, [rule.id], duty.key)
             if held is None:
                 opened |= owing.open_duty(connection, names, duty)
             elif duty.trigger_day < held[1].trigger_day:
                 found = owing.Found(trigger_at=duty.trigger_at, known_at=known_at, proof=duty.proof)
                 owing.restate(connection, *held, law.rules, law.calendar, found)
+        _tell_covered(connection, names, processor, rule, rows, taken, known_at)
     return opened
+
+
+def _tell_covered(
+    connection: Connection,
+    names: Names,
+    processor: str,
+    rule: Rule,
+    others: Mapping[Instant, Row[Any]],
+    taken: Sequence[Turn],
+    known_at: Instant,
+) -> None:
+    """Tell of an end of use, heard of now, that a duty covers which has ended: it opens none."""
+    for at in sorted(others, reverse=True):
+        number, newest = of_instant(at, taken)
+        if others[at].known_at != known_at or newest:
+            continue
+        held = owing.find_duty(connection, names, processor, [rule.id], str(number))
+        if held is not None:
+            day = beijing_day(at).isoformat()
+            owing.ask_about(connection, *held, day, known_at, Why.DUTY_CLOSED.value)
+            return
 
 
 def _owed(

@@ -18,7 +18,7 @@ from monitor.filings import CANCEL
 from monitor.ledger import Stock
 from monitor.marks import Marks
 from monitor.notices import Kind, Notice, Severity, key_of
-from monitor.store import book, files, owing, schema, stock
+from monitor.store import book, files, history_days, owing, schema, stock
 from monitor.store.engine import reading
 from monitor.store.locks import lock_processors
 from monitor.store.names import Names
@@ -51,6 +51,28 @@ def newest(duties: Iterable[Duty]) -> dict[str, Duty]:
             if known is None or duty.trigger_at >= known.trigger_at:
                 found[duty.processor] = duty
     return {processor: duty for processor, duty in found.items() if duty.annulled is None}
+
+
+def watched(connection: Connection, names: Names, duties: Iterable[Duty]) -> dict[str, Duty]:
+    """Return the newest cancellation duty of each processor whose faces are still to go.
+
+    Once it is completed and nobody is stored, that is over: who is enrolled later is stored
+    because use has begun again.
+    """
+    return {
+        processor: duty
+        for processor, duty in newest(duties).items()
+        if duty.closed_at is None or not _was_nobody(connection, names, duty)
+    }
+
+
+def _was_nobody(connection: Connection, names: Names, duty: Duty) -> bool:
+    """Tell whether nobody was stored at the end of the duty's last day, or of a later one."""
+    number = names.processor_ids[duty.processor]
+    last = beijing_day(duty.closed_at or 0)
+    noted = history_days.read(connection, number, last)
+    since = max((day for day in noted if day <= last), default=last)
+    return any(not individuals for day, individuals in noted.items() if day >= since)
 
 
 def still_stored(counted: Stock) -> StillStored:
@@ -120,7 +142,8 @@ class Terminating:
         self._looked_at = now
         with reading(self._engine) as connection:
             mine = [schema.duties.c.rule == CANCEL]
-            ends = newest(duty for _, duty in owing.read_duties(connection, names, mine))
+            duties = [duty for _, duty in owing.read_duties(connection, names, mine)]
+            ends = watched(connection, names, duties)
             stocks = stock.read(connection, names) if ends else {}
             remind = bool(ends) and not files.any_in_work(connection)
             wanted = [
@@ -128,7 +151,7 @@ class Terminating:
                 for processor, duty in sorted(ends.items() if remind else ())
                 if (found := self._due(duty, stocks.get(processor, Stock()), calendar, now))
             ]
-            known = self._known_before(connection, names, ends.values())
+            known = self._known_before(connection, names, newest(duties).values())
         for duty, notice in wanted:
             self._write(names, duty, notice, "termination.reminded")
         for duty, at, system in known:

@@ -17,7 +17,7 @@ from monitor.history import Threshold
 from monitor.ledger import Ledger, Stock
 from monitor.marks import Marks
 from monitor.rules import Rule
-from monitor.store import audit, owed, schema, stock, watches
+from monitor.store import audit, decided, owed, schema, stock, watches
 from monitor.store.digests import folded_digest, kept_digest, links_digest, owners_digest
 from monitor.store.misplaced import misplaced
 from monitor.store.names import Names
@@ -135,14 +135,22 @@ def _numbers(one: Stock) -> str:
 
 
 def _owed(connection: Connection, names: Names, rules: Sequence[Rule]) -> list[Finding]:
-    """Compare duties, notices and deliveries with the audit log."""
-    wrong = {
-        "duties": owed.owed_wrong(connection, names, rules),
-        "notices": [*owed.told_wrong(connection), *answered_wrong(connection)],
-    }
+    """Compare duties, what they follow from, notices and deliveries with the audit log."""
+    said = decided.decided_wrong(connection, names)
+    wrong = [
+        ("duties", schema.duties, owed.owed_wrong(connection, names, rules)),
+        ("steps", schema.steps, said.steps),
+        ("changes", schema.changes, said.changes),
+        ("latches", schema.reaches, said.latches),
+        (
+            "notices",
+            schema.notices,
+            [*owed.told_wrong(connection), *answered_wrong(connection)],
+        ),
+    ]
     found = []
-    for check, some in wrong.items():
-        total = connection.scalar(select(func.count()).select_from(schema.metadata.tables[check]))
+    for check, table, some in wrong:
+        total = connection.scalar(select(func.count()).select_from(table))
         shown = owed.detail(some, f"{total} {check}")
         found.append(Finding(check=check, holds=not some, detail=shown))
     return found

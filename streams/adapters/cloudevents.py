@@ -235,6 +235,7 @@ class CloudEvents:
             "facetally.filing.returned": _filed,
             "facetally.filing.completed": _filed,
             "facetally.filing.failed": _filed,
+            "facetally.filing.terminated": _filed,
         }
     )
 

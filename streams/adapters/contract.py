@@ -97,6 +97,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "facetally.filing.returned": _filing("a submitted filing was returned for improvement"),
     "facetally.filing.completed": _filing("a submitted filing is completed"),
     "facetally.filing.failed": _filing("the review of a submitted filing failed"),
+    "facetally.filing.terminated": _filing(
+        "the procedure was terminated, as what was returned was not supplemented in time, say"
+    ),
     "facetally.census.began": _CENSUS,
     "facetally.census.listed": _CENSUS,
     "facetally.census.ended": _CENSUS,

@@ -20,6 +20,7 @@ from monitor.calendars import read_sheets
 from monitor.store.engine import open_engine
 from tests.conftest import REPOSITORY
 from tests.homes import SECRET, Answer, Home, event, ready
+from tests.integration.test_store_calendars import sheet
 
 AT_TWO = '[[rules]]\nid = "frt.file"\nat_least = 2\n'
 EVENTS = [event("ann"), event("bob"), event("cy", processor="beta")]
@@ -89,13 +90,14 @@ def _lines(file: Path) -> list[str]:
     return file.read_text("utf-8").splitlines()
 
 
-@pytest.mark.parametrize("name", ["bundle-2", "bundle.tar"])
+@pytest.mark.parametrize("name", ["bundle-2", "bundle.tar", "bundle-3.TAR"])
 def test_an_export_writes_its_path_and_nothing_beside_it(used: Home, name: str) -> None:
     place = used.path / f"for-{name}"
     place.mkdir()
     used.good("audit", "export", place / name)
 
     assert [one.name for one in place.iterdir()] == [name]
+    assert (place / name).is_file() is name.lower().endswith(".tar")
     assert verified(place / name).code == 0
 
 
@@ -313,6 +315,67 @@ def test_a_broken_log_is_exported_as_it_is_and_said_to_be_broken(
 
     assert (answer.code, "broken at entry 3" in answer.err) == (1, True)
     assert (checked.code, "first broken link: entry 3" in checked.out) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["bundle", "bundle.tar"])
+def test_an_export_of_a_calendar_that_was_changed_says_that_it_seals_nothing(
+    damaged: sqlite3.Connection, tmp_path: Path, name: str
+) -> None:
+    home = Home(tmp_path / "home")
+    year = home.write("2027.toml", sheet().text.splitlines())
+    home.good("calendar", "load", year, "--by", "office")
+    damaged.execute("DROP TRIGGER facetally_keep_calendars_update")
+    damaged.execute("UPDATE calendars SET text = replace(text, '2027-01-03', '2027-01-04')")
+    answer = home.run("audit", "export", tmp_path / name, "--json")
+
+    assert answer.code == 1
+    assert "calendars: the text of 2027, 2027-1, is not what was sealed" in answer.json()["wrong"]
+    assert any(why.startswith("calendars.ndjson: ") for why in answer.json()["wrong"])
+    assert "WRONG: calendars: the text of 2027" in answer.err
+    assert verified(tmp_path / name).code == 1
+
+
+def test_a_calendar_in_the_database_that_cannot_even_be_read_is_found(
+    damaged: sqlite3.Connection, tmp_path: Path
+) -> None:
+    damaged.execute("DROP TRIGGER facetally_keep_calendars_update")
+    damaged.execute("UPDATE calendars SET text = 'no calendar' WHERE year = 2026")
+    answer = Home(tmp_path / "home").run("audit", "verify", "--json")
+    wrong = {(one["file"], one["why"]) for one in answer.json()["broken"]}
+
+    assert answer.code == 1
+    assert ("calendars", "the text of 2026, 2026-1, is not what was sealed") in wrong
+
+
+def test_an_export_of_a_log_that_was_cut_off_says_so(
+    damaged: sqlite3.Connection, tmp_path: Path
+) -> None:
+    """The head was set back, too: only the rows that are left tell."""
+    for statement in (
+        "DELETE FROM audit WHERE seq >= 2",
+        "UPDATE audit_head SET seq = 1, hash = (SELECT hash FROM audit)",
+    ):
+        damaged.execute(statement)
+    answer = Home(tmp_path / "home").run("audit", "export", tmp_path / "bundle")
+
+    assert answer.code == 1
+    assert "WRONG: calendars: 1 rows that no entry of the audit log speaks of" in answer.err
+
+
+def test_what_was_counted_again_and_what_was_not_compared_is_said(
+    used: Home, exported: Path, tmp_path: Path
+) -> None:
+    used.good("audit", "checkpoint", tmp_path / "kept")
+    (line,) = _lines(tmp_path / "kept")
+    later = json.loads(line) | {"seq": 9, "at": json.loads(line)["at"] + 1}
+    spelled = json.dumps(later, sort_keys=True, separators=(",", ":"))
+    (tmp_path / "kept").write_text(f"{line}\n{spelled}\n")
+    shown = verified(exported, "--checkpoint", tmp_path / "kept")
+    told = verified(exported, "--checkpoint", tmp_path / "kept", "--json").json()
+
+    assert shown.code == 0
+    assert ", 1 last days counted again, through 1 of 2 checkpoints; 1 younger" in shown.out
+    assert (told["checkpoints"], told["checkpoints_younger"], told["days_recounted"]) == (1, 1, 1)
 
 
 def test_the_tail_shows_the_newest_entries_last(used: Home) -> None:

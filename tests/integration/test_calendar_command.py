@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from monitor.calendars import Sheet, parse_year, read_sheets
+from monitor.store.calendars_loading import Decision, load
+from monitor.store.engine import open_engine
 from tests.homes import Home, event, home, ready
-from tests.integration.test_store_calendars import WITH_A_LONG_NEW_YEAR, sheet
+from tests.integration.store_kit import SECOND, policy
+from tests.integration.test_store_calendars import TODAY, WITH_A_LONG_NEW_YEAR, entries, sheet
 
 AT_TWO = '[[rules]]\nid = "frt.file"\nat_least = 2\n'
 # 2026-11-23 in Beijing: 30 working days from then end in 2027.
@@ -108,6 +112,42 @@ def test_a_file_is_checked_without_settings_and_without_being_loaded(
     assert "compare with the notice: 2027-05-01 (Labour Day) is not off" in answer.out
 
 
+def test_a_year_in_which_something_is_strange_moves_nothing_until_a_person_insists(
+    owing: Home, year: Path
+) -> None:
+    year.write_text(sheet(other={"Labour": ("2027-05-03", "2027-05-05", "")}).text, "utf-8")
+    before = owing.json("duties")
+    refused = owing.run("calendar", "load", year)
+
+    assert refused.code == 2
+    assert "2027-05-01 (Labour Day) is not off" in refused.err
+    assert "give --despite-doubts" in refused.err
+    assert owing.json("duties") == before
+    assert owing.json("calendar", "load", year, "--despite-doubts")["loaded"] is True
+
+
+def test_a_calendar_that_only_the_officer_has_is_sealed_before_a_day_is_counted_by_it(
+    owing: Home, tmp_path: Path
+) -> None:
+    """A supplement clock that is opened by it must be provable years later."""
+    (owing.path / "own").mkdir()
+    (owing.path / "own" / "2027.toml").write_text(sheet("2027-0").text, "utf-8")
+    officer = owing.path / "officer.toml"
+    officer.write_text('calendar_dir = "own"\n' + owing.settings.read_text())
+    told = ("acme", "--rule", "frt.file", "--by", "office")
+    owing.good("filing", "submitted", *told, "--at", "2026-11-23T10:00:00+08:00")
+    owing.good(
+        "--config", officer, "filing", "returned", *told, "--at", "2026-11-23T11:00:00+08:00"
+    )
+    versions = {one["rule"]: one["calendar_version"] for one in owing.json("duties")["duties"]}
+    owing.good("audit", "export", tmp_path / "bundle")
+    lines = (tmp_path / "bundle" / "calendars.ndjson").read_text("utf-8").splitlines()
+    sealed = {json.loads(line)["version"]: json.loads(line)["seq"] for line in lines}
+
+    assert versions["frt.supplement"] == "2025-1+2026-1+2027-0"
+    assert sealed["2027-0"] is not None
+
+
 def test_what_is_used_is_shown_with_what_is_not_published(owing: Home, year: Path) -> None:
     before = owing.json("calendar", "show")
     owing.good("calendar", "load", year, "--by", "office", "--because", "notice no. 9")
@@ -154,3 +194,52 @@ def test_what_is_said_of_who_and_why_is_one_line(owing: Home, year: Path) -> Non
 
     assert answer.code == 2
     assert "one line of" in answer.err
+
+
+def test_a_release_that_ships_a_year_that_was_loaded_with_other_days_stops_no_command(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As if this release were the first with 2026, and somebody had loaded a wrong one before."""
+    made = ready(tmp_path / "home", AT_TWO)
+    year_2025, shipped = read_sheets()[:2]
+    text = f'{shipped.text}\n[[holidays]]\nname = "x"\nfirst = 2026-12-01\nlast = 2026-12-01\n'
+    ours = Sheet(year=parse_year("2026.toml", text), text=text, origin="loaded")
+    engine = open_engine(f"sqlite:///{made.database}")
+    decided = Decision(sheet=ours, by="office", because="published")
+    load(engine, [year_2025], decided, policy(2), TODAY - 60 * SECOND)
+    engine.dispose()
+    november = [event(who, time="2026-11-02T01:00:00Z") for who in ("ann", "bob")]
+    made.good("apply", made.write("e.ndjson", november), "--source", "cloudevents")
+    (before,) = made.json("duties")["duties"]
+    right = tmp_path / "2026.toml"
+    right.write_text(shipped.text.replace('"2026-1"', '"2026-2"'), "utf-8")
+    made.good("calendar", "load", right)
+    warned = caplog.text
+    caplog.clear()
+    (after,) = made.json("duties")["duties"]
+
+    assert "the shipped calendar 2026-1 has other days" in warned
+    assert caplog.text == ""
+    assert (before["due_day"], after["due_day"]) == ("2026-12-15", "2026-12-14")
+    assert made.good("audit", "verify").code == made.good("verify").code == 0
+
+
+def test_another_clock_moves_the_day_of_an_open_duty_when_the_settings_are_taken(
+    tmp_path: Path,
+) -> None:
+    made = ready(tmp_path / "home", AT_TWO)
+    november = [event(who, time="2026-11-02T01:00:00Z") for who in ("ann", "bob")]
+    made.good("apply", made.write("e.ndjson", november), "--source", "cloudevents")
+    (before,) = made.json("duties")["duties"]
+    shorter = f"{AT_TWO}period = 20\ncount_trigger_day = true\n"
+    made.settings.write_text(made.settings.read_text().replace(AT_TWO, shorter), "utf-8")
+    nothing = made.write("none.ndjson", [])
+    made.good("apply", nothing, "--source", "cloudevents", "--take-settings")
+    (after,) = made.json("duties")["duties"]
+    engine = open_engine(f"sqlite:///{made.database}")
+    (moved,) = entries(engine, "duty.due_moved")
+    engine.dispose()
+
+    assert (before["due_day"], after["due_day"]) == ("2026-12-14", "2026-11-27")
+    assert moved["why"] == "rule"
+    assert made.good("audit", "verify").code == made.good("verify").code == 0

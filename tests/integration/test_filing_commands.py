@@ -216,7 +216,7 @@ def test_an_event_that_says_the_same_as_a_command_is_one_step(owing: Home) -> No
 def test_a_duty_that_is_not_there_cannot_be_shown(owing: Home) -> None:
     said = refusal(owing.run("filing", "show", *FILE, "--key", "2"))
 
-    assert said == "facetally: acme has no duty frt.file 2; see 'facetally duties'"
+    assert said == "facetally: acme has no duty frt.file 2; its duties are: frt.file 1"
 
 
 # -- duty ----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from datetime import date, datetime
 from itertools import pairwise
@@ -14,6 +15,7 @@ import pytest
 from openpyxl.workbook import Workbook
 
 from deploy.pack.words import MATERIALS, OFFICER, UNKNOWN_FIELDS
+from tests.conftest import REPOSITORY
 from tests.homes import Home, event, ready
 
 SETTINGS = (
@@ -21,13 +23,18 @@ SETTINGS = (
     '[[rules]]\nid = "frt.retain"\nenabled = true\n'
     '[[systems]]\nprocessor = "acme"\nsystem = "lab"\npurpose = "research"\n'
     'reason = "training, decision 7"\nby = "privacy office"\n'
+    '[[systems]]\nprocessor = "acme"\nsystem = "gate"\ngallery = "vip"\npurpose = "research"\n'
+    'reason = "test set"\nby = "po2"\n'
+    '[[systems]]\nprocessor = "acme"\nsystem = "store"\ngallery = "old"\npurpose = "research"\n'
+    'reason = "nobody yet"\nby = "po3"\n'
 )
-PEOPLE = ["ann-4711", "bob-4712", "cy-4713", "dee-4714"]
+PEOPLE = ["ann-4711", "bob-4712", "cy-4713", "dee-4714", "eve-4715"]
 EVENTS = [
     event(PEOPLE[0], time="2026-01-12T08:00:00Z"),
     event(PEOPLE[1], time="2026-01-13T08:00:00Z", system="=1+1"),
     event(PEOPLE[2], time="2026-01-15T08:00:00Z"),
     event(PEOPLE[3], time="2026-01-20T08:00:00Z", system="lab"),
+    event(PEOPLE[4], time="2026-01-20T09:00:00Z", gallery="vip"),
 ]
 SHEETS = {
     "en": [
@@ -89,7 +96,8 @@ def test_the_number_stands_with_its_instant_proof_and_audit_head(
 
     assert summary["Processor"] == "acme"
     assert summary["Individuals stored"] == 3
-    assert summary["In research systems (Art. 2), not in it"] == 1
+    assert summary["In research systems (Art. 2), not in it"] == 2
+    assert summary["Threshold"] == "frt.file >= 3"
     assert summary["Number verified"] == "yes"
     assert summary["First reached"] == "2026-01-15T16:00:00+08:00"
     assert summary["Number then"] == 3
@@ -138,12 +146,14 @@ def test_a_recorded_assessment_is_named(filled: Home, packed: dict[str, Path]) -
 
 def test_systems_stand_with_their_marks_and_a_name_is_no_formula(packed: dict[str, Path]) -> None:
     page = book(packed, "en")["Systems"]
-    rows = [tuple(cell.value for cell in row[:5]) for row in page.iter_rows(min_row=2, max_row=4)]
+    rows = [tuple(cell.value for cell in row[:6]) for row in page.iter_rows(min_row=2, max_row=6)]
 
     assert rows == [
-        ("=1+1", 1, "operation", None, None),
-        ("gate", 2, "operation", None, None),
-        ("lab", 1, "research (Art. 2)", "privacy office", "training, decision 7"),
+        ("=1+1", None, 1, "operation", None, None),
+        ("gate", None, 2, "operation", None, None),
+        ("gate", "vip", 1, "research (Art. 2)", "po2", "test set"),
+        ("lab", None, 1, "research (Art. 2)", "privacy office", "training, decision 7"),
+        ("store", "old", 0, "research (Art. 2)", "po3", "nobody yet"),
     ]
     assert page["A2"].data_type == "s"
 
@@ -172,18 +182,97 @@ def test_thirty_working_days_are_spelled_out_day_by_day(packed: dict[str, Path])
     rows = cells(book(packed, "en"), "Days 1 frt.file")[1:]
     by_day = {row[0]: row[1:] for row in rows}
 
-    assert rows[0] == (date(2026, 1, 15), "Thursday", None, "trigger day, not counted", None)
-    assert rows[1] == (date(2026, 1, 16), "Friday", "yes", "working day", 1)
-    assert by_day[date(2026, 1, 17)] == ("Saturday", "no", "weekend", 1)
+    assert rows[0] == (date(2026, 1, 15), "Thursday", None, "trigger day, not counted", None, None)
+    assert rows[1] == (date(2026, 1, 16), "Friday", "yes", "working day", 1, None)
+    assert by_day[date(2026, 1, 17)] == ("Saturday", "no", "weekend", 1, None)
     assert by_day[date(2026, 2, 14)] == (
         "Saturday",
         "yes",
         "weekend day that is worked, calendar 2026-1",
         22,
+        None,
     )
-    assert by_day[date(2026, 2, 16)] == ("Monday", "no", "day off, calendar 2026-1", 22)
-    assert rows[-1] == (date(2026, 3, 4), "Wednesday", "yes", "working day", 30)
+    assert by_day[date(2026, 2, 16)] == ("Monday", "no", "day off, calendar 2026-1", 22, None)
+    last = (date(2026, 3, 4), "Wednesday", "yes", "working day", 30, "last day to act")
+    assert rows[-1] == last
     assert len(rows) == 1 + (date(2026, 3, 4) - date(2026, 1, 15)).days
+
+
+def contents(of: Workbook) -> dict[str, Any]:
+    return {str(row[1]): row[2] for row in cells(of, "Contents")}
+
+
+def test_only_systems_in_operation_are_counted_under_article_15(packed: dict[str, Path]) -> None:
+    assert contents(book(packed, "en"))["Systems in operation"] == 2
+
+
+def test_more_than_a_number_is_not_that_number_or_more(tmp_path: Path) -> None:
+    more = '[[rules]]\nid = "frt.file"\nat_least = 2\ncomparator = ">"\n'
+    home = ready(tmp_path, more)
+    home.good("apply", home.write("events.ndjson", EVENTS), "--source", "cloudevents")
+    said = home.json("filing", "pack", "acme", "--out", tmp_path / "pack")
+    of = openpyxl.load_workbook(said["files"][0])
+
+    assert ("Threshold", "frt.file > 2") in cells(of, "Summary")
+    assert cells(of, "History")[1] == (date(2026, 1, 12), 1, 3)
+
+
+def test_a_day_that_is_over_stands_with_the_count_that_gave_it(tmp_path: Path) -> None:
+    """The calendar is corrected after the filing was completed: its day stays, and its count."""
+    home = ready(tmp_path, SETTINGS)
+    events = [event(who, time="2026-11-02T08:00:00Z") for who in PEOPLE[:3]]
+    home.good("apply", home.write("events.ndjson", events), "--source", "cloudevents")
+    for step, at in (("submitted", "2026-11-05"), ("completed", "2026-11-06")):
+        home.good("filing", step, "acme", "--rule", "frt.file", "--at", at, "--by", "office")
+    text = (REPOSITORY / "monitor/calendars/2026.toml").read_text("utf-8")
+    corrected = text.replace("2026-1", "2026-2", 1)
+    corrected += '[[holidays]]\nname = "x"\nfirst = 2026-12-01\nlast = 2026-12-02\n'
+    home.good("calendar", "load", home.write("2026.toml", [corrected]), "--by", "office")
+    said = home.json("filing", "pack", "acme", "--out", tmp_path / "pack")
+    of = openpyxl.load_workbook(said["files"][0])
+    (duty,) = (row for row in cells(of, "Duties") if row[0] == "frt.file")
+    days = cells(of, "Days 1 frt.file")
+
+    assert (duty[3], duty[8]) == (date(2026, 12, 14), "2025-1+2026-1")
+    assert days[-1] == (
+        date(2026, 12, 14),
+        "Monday",
+        "yes",
+        "working day",
+        30,
+        "last day to act",
+    )
+    assert {row[1] for row in cells(of, "Calendars")} >= {"2026-1", "2026-2"}
+
+
+def test_a_day_that_nothing_kept_counts_to_is_said_to_be_that(tmp_path: Path) -> None:
+    home = ready(tmp_path, SETTINGS)
+    home.good("apply", home.write("events.ndjson", EVENTS), "--source", "cloudevents")
+    with sqlite3.connect(home.database) as connection:
+        change = "UPDATE duties SET due_day = :day, earliest = :day, latest = :day"
+        connection.execute(change, {"day": "2026-03-06"})
+    connection.close()
+    said = home.json("filing", "pack", "acme", "--out", tmp_path / "pack")
+    *counted, told = cells(openpyxl.load_workbook(said["files"][0]), "Days 1 frt.file")
+
+    assert (counted[-1][0], counted[-1][5]) == (date(2026, 3, 4), None)
+    assert (told[0], told[4]) == (date(2026, 3, 6), None)
+    assert str(told[5]).endswith("do not count to it")
+
+
+def test_rules_that_changed_since_do_not_change_the_count_of_an_older_duty(tmp_path: Path) -> None:
+    home = ready(tmp_path, SETTINGS)
+    home.good("apply", home.write("events.ndjson", EVENTS), "--source", "cloudevents")
+    for step, at in (("submitted", "2026-01-20"), ("completed", "2026-01-21")):
+        home.good("filing", step, "acme", "--rule", "frt.file", "--at", at, "--by", "office")
+    home.settings.write_text(home.settings.read_text().replace("= 3\n", "= 3\nperiod = 20\n", 1))
+    home.good(
+        *("apply", home.write("none.ndjson", []), "--source", "cloudevents", "--take-settings")
+    )
+    said = home.json("filing", "pack", "acme", "--out", tmp_path / "pack")
+    days = cells(openpyxl.load_workbook(said["files"][0]), "Days 1 frt.file")
+
+    assert (days[-1][0], days[-1][4]) == (date(2026, 3, 4), 30)
 
 
 def test_duties_and_calendars_name_their_sources(packed: dict[str, Path]) -> None:

@@ -21,8 +21,8 @@ from monitor.store.keeper import SqlKeeper
 from monitor.store.names import Names
 from tests.builders import ACME, ANN, BOB, CY, GATE_VIP, LAB, enrolled, subject_removed
 from tests.integration.feed import DAY, MARCH_2, POLICY, TWO, confirmed
+from tests.integration.filing_kit import CANCEL, FILE, say, terminated
 from tests.integration.store_kit import batch, duties, keeper, not_owed, notices, now_status, rows
-from tests.integration.test_store_filings import CANCEL, FILE, say, terminated
 
 APRIL_1 = MARCH_2 + 30 * DAY
 

@@ -12,11 +12,14 @@ import pytest
 from sqlalchemy import Engine
 
 from monitor.duties import Status
+from monitor.filings import StepKind
 from monitor.rules import SHIPPED, with_overrides
 from monitor.store.agreement import SettingsDiffer
 from monitor.store.engine import reading
 from monitor.store.external import NotTold, NumberSaid, Taken, every_number, tell_number
 from monitor.store.external_events import EventSaid, tell_event
+from monitor.store.filings_said import decide
+from monitor.store.filings_values import Decided
 from monitor.store.keeping import Policy
 from monitor.store.names import Names
 from monitor.store.verifying import verify
@@ -124,6 +127,109 @@ def test_a_recurring_duty_does_not_begin_again_once_the_number_has_fallen(engine
     keeper(engine, POLICY, no_topics).tick(on("2028-02-03"))
 
     assert [key for rule, key, _, _ in held(engine) if rule == "audit.periodic"] == ["1-1"]
+
+
+def annul(engine: Engine, key: str, now: int) -> None:
+    decided = Decided(
+        processor=ACME,
+        rule="audit.periodic",
+        duty=key,
+        kind=StepKind.ANNULLED,
+        by="ann lee",
+        reason="done elsewhere",
+    )
+    decide(engine, decided, POLICY, now)
+
+
+def audits(engine: Engine) -> list[tuple[str, date]]:
+    return [(key, day) for rule, key, day, _ in held(engine) if rule == "audit.periodic"]
+
+
+def test_annulling_one_period_ends_that_period_and_not_the_clock(engine: Engine) -> None:
+    number(engine, 11, "2026-02-02")
+    annul(engine, "1-1", on("2027-06-03"))
+    for day in ("2028-02-02", "2030-02-02"):
+        keeper(engine, POLICY, no_topics).tick(on(day))
+    annul(engine, "1-2", on("2030-06-03"))
+    number(engine, 12, "2030-06-04", now=on("2030-06-05"))
+    keeper(engine, POLICY, no_topics).tick(on("2032-02-02"))
+
+    assert audits(engine) == [
+        ("1-1", date(2026, 2, 2)),
+        ("1-2", date(2028, 2, 2)),
+        ("1-3", date(2030, 2, 2)),
+        ("1-4", date(2032, 2, 2)),
+    ]
+
+
+def test_a_number_that_is_reached_anew_after_an_annulment_begins_a_clock_of_its_own(
+    engine: Engine,
+) -> None:
+    number(engine, 11, "2026-02-02")
+    annul(engine, "1-1", on("2026-06-03"))
+    number(engine, 9, "2026-07-01", now=on("2026-09-02"))
+    number(engine, 12, "2026-09-01", now=on("2026-09-02"))
+    before = audits(engine)
+    number(engine, 8, "2026-09-01", now=on("2026-09-03"))
+
+    assert before == [("1-1", date(2026, 2, 2)), ("2-1", date(2026, 9, 1))]
+    assert audits(engine) == before
+    (waits,) = notices(engine, "restatement_waits")
+    assert (waits.duty, json.loads(waits.body)["why"]) == ("2-1", "reach_vanished")
+
+
+def warned(engine: Engine, rule: str = "audit.periodic") -> list[tuple[int, str]]:
+    told = [row for row in notices(engine, "threshold_approached") if row.rule == rule]
+    bodies = [json.loads(row.body) for row in told]
+    return [(body["percent"], body["passed"]) for body in bodies]
+
+
+def test_a_told_number_that_comes_near_is_told_once_a_share(engine: Engine) -> None:
+    """Eleven reach it: 9 are over 80 %, 10 are over 90 %."""
+    for count, day in ((8, "2026-02-01"), (9, "2026-02-02"), (10, "2026-02-03")):
+        number(engine, count, day)
+    number(engine, 9, "2026-02-04")  # 82 %: not below where 90 % is armed again
+    number(engine, 7, "2026-02-05")
+    before = warned(engine)
+    number(engine, 10, "2026-02-06")
+    (entry, *_) = [
+        json.loads(row.body)
+        for row in rows(engine, "audit")
+        if row.kind == "threshold.approached"
+        and "number" in row.body
+        and "audit.periodic" in row.body
+    ]
+
+    assert before == [(80, "80"), (90, "90")]
+    assert warned(engine) == [*before, (90, "80/90")]
+    assert (entry["rule"], entry["number"], entry["individuals"]) == ("audit.periodic", MEASURE, 9)
+
+
+def test_a_number_that_is_reached_at_once_is_no_early_warning(engine: Engine) -> None:
+    number(engine, 11, "2026-02-01")
+    number(engine, 10, "2026-02-03")
+
+    assert warned(engine) == []
+
+
+def test_a_stock_far_below_leaves_the_warning_of_the_told_number_alone(engine: Engine) -> None:
+    lower = {"id": "pio.report", "enabled": True, "at_least": 9}
+    chosen = replace(POLICY, rules=with_overrides(SHIPPED, [lower]))
+    one = keeper(engine, chosen, no_topics)
+    for at in range(3):
+        number(engine, 8, "2026-02-01", chosen=chosen, now=NOW + at)
+        one.tick(NOW + 2_000_000 * at)
+
+    assert warned(engine, "pio.report") == [(80, "80")]
+
+
+def test_what_holds_already_told_again_is_kept_once(engine: Engine) -> None:
+    first, again = number(engine, 5, "2026-03-02"), number(engine, 5, "2026-03-02")
+    other = number(engine, 6, "2026-03-02")
+
+    assert (first.new, again.new, other.new) == (True, False, True)
+    assert again.duties == first.duties
+    assert [row.kind for row in rows(engine, "audit")].count("number.told") == 2
 
 
 def test_an_earlier_number_told_later_moves_the_duty_earlier_at_once(engine: Engine) -> None:
@@ -269,8 +375,8 @@ def test_a_missing_assessment_is_due_at_once(engine: Engine) -> None:
     ("kind", "says"),
     [
         ("incident.grade", "no rule is about an event 'incident.grade'; there are assessment.mis"),
-        ("processor.terminated", "comes in with the stream"),
-        ("filing.submitted", "comes in with the stream"),
+        ("registration.changed", "comes in with the stream, or by 'facetally change'"),
+        ("filing.submitted", "comes in with the stream, or by 'facetally filing'"),
     ],
 )
 def test_an_event_that_no_rule_is_about_is_refused(engine: Engine, kind: str, says: str) -> None:
@@ -284,7 +390,8 @@ def test_an_event_that_no_rule_is_about_is_refused(engine: Engine, kind: str, sa
     [
         ({"processor": "nobody"}, "there is no processor 'nobody'"),
         ({"name": "pi.people"}, "no rule is about a number 'pi.people'; there are pi.individuals"),
-        ({"number": -1}, "must be 0 or more"),
+        ({"number": -1}, "must be from 0 to 1,000,000,000,000"),
+        ({"number": 10**25}, "must be from 0 to 1,000,000,000,000"),
         ({"at": NOW + DAY}, "in the future"),
         ({"at": 5}, "before the year 2000"),
     ],

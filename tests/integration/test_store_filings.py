@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date
 from random import Random
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
-from monitor.duties import Duty, Status
-from monitor.facts import Fact, Filed, Instant, StorageFact, Terminated, Version
-from monitor.filings import StepKind, Verdict
+from monitor.duties import Status
+from monitor.facts import Fact, Instant, StorageFact
+from monitor.filings import Verdict
 from monitor.store.agreement import SettingsDiffer
 from monitor.store.engine import reading
 from monitor.store.filings_said import (
-    Decided,
     NotRecorded,
-    Recorded,
     StepSaid,
-    decide,
     listing,
     record,
 )
@@ -28,6 +24,20 @@ from monitor.store.names import Names
 from monitor.store.outbox import SqlOutbox
 from tests.builders import ACME, ANN, BOB, CY, enrolled, subject_removed
 from tests.integration.feed import DAY, MARCH_2, POLICY, TWO, Feed, confirmed, on
+from tests.integration.filing_kit import (
+    CANCEL,
+    FILE,
+    LATER,
+    K,
+    filed,
+    judge,
+    kinds,
+    rows_of_steps,
+    running,
+    say,
+    standing,
+    terminated,
+)
 from tests.integration.store_kit import (
     NOW,
     batch,
@@ -42,10 +52,6 @@ from tests.integration.store_kit import (
     rows,
 )
 
-FILE, CANCEL = "frt.file", "frt.cancel"
-K = StepKind
-LATER = NOW + 400 * DAY
-
 
 @pytest.fixture(autouse=True)
 def _owed(engine: Engine) -> Iterator[None]:
@@ -53,73 +59,6 @@ def _owed(engine: Engine) -> Iterator[None]:
     yield
 
     assert not_owed(engine, POLICY.rules) == []
-
-
-def say(
-    engine: Engine,
-    kind: StepKind,
-    at: str | Instant,
-    *,
-    rule: str = FILE,
-    duty: str | None = None,
-    reference: str | None = None,
-    now: Instant = LATER,
-) -> Recorded:
-    said = StepSaid(
-        processor=ACME,
-        kind=kind,
-        rule=rule,
-        duty=duty,
-        at=date.fromisoformat(at) if isinstance(at, str) else at,
-        by="privacy office",
-        reference=reference,
-    )
-    return record(engine, said, POLICY, now)
-
-
-def judge(
-    engine: Engine, kind: StepKind, *, rule: str = FILE, now: Instant = LATER, **more: object
-) -> Recorded:
-    said = Decided(
-        processor=ACME,
-        kind=kind,
-        rule=rule,
-        by="privacy office",
-        reason="checked",
-        **more,  # type: ignore[arg-type]  # by name
-    )
-    return decide(engine, said, POLICY, now)
-
-
-def filed(
-    kind: str, at: Instant, *, rule: str | None = FILE, reference: str | None = None
-) -> Filed:
-    return Filed(ACME, kind, rule, None, reference, Version(at, 0, 0), at)
-
-
-def terminated(at: Instant) -> Terminated:
-    return Terminated(ACME, Version(at, 0, 0), at)
-
-
-def standing(engine: Engine, now: Instant = LATER) -> list[tuple[str, str, str]]:
-    """Return rule, key and status of each duty that is no clock."""
-    return [
-        (duty.rule, duty.key, duty.status(now).value)
-        for duty in duties(engine)
-        if duty.rule not in {"frt.review", "frt.supplement"}
-    ]
-
-
-def running(engine: Engine, rule: str) -> list[Duty]:
-    return [duty for duty in duties(engine) if duty.rule == rule]
-
-
-def rows_of_steps(engine: Engine) -> list[Any]:
-    return rows(engine, "steps")
-
-
-def kinds(engine: Engine) -> list[str]:
-    return [row.kind for row in rows(engine, "audit")]
 
 
 # -- by command ----------------------------------------------------------------------------------
@@ -459,7 +398,7 @@ def test_an_annulled_reach_waits_for_a_new_passing_from_below(engine: Engine) ->
     feed.read(0, [enrolled(ANN, NOW + DAY)], NOW + DAY)
     feed.tick(NOW + DAY)
 
-    assert reached(engine) == [(2, NOW + 10, None)]
+    assert reached(engine) == [(2, MARCH_2 + 1, None)]
     assert not now_status(engine, POLICY.rules).processors[0].recount_pending
     falls: list[StorageFact] = [
         subject_removed(BOB, NOW + 2 * DAY),
@@ -470,7 +409,7 @@ def test_an_annulled_reach_waits_for_a_new_passing_from_below(engine: Engine) ->
     feed.at_end(0, NOW + 3 * DAY + 1)
     feed.tick(NOW + 3 * DAY + 2)
 
-    assert reached(engine) == [(2, NOW + 10, NOW + 3 * DAY)]
+    assert reached(engine) == [(2, MARCH_2 + 1, NOW + 3 * DAY)]
     assert standing(engine, NOW + 4 * DAY) == [(FILE, "1", "annulled"), (FILE, "2", "open")]
 
 

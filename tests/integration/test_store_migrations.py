@@ -31,6 +31,7 @@ from monitor.store.engine import open_engine, reading
 from monitor.store.verifying import verify
 from tests.builders import ANN, enrolled
 from tests.integration.feed import DAY, MARCH_2, TWO, confirmed
+from tests.integration.filing_kit import LATER, say, terminated
 from tests.integration.store_kit import (
     MARKS,
     NOW,
@@ -43,7 +44,6 @@ from tests.integration.store_kit import (
     policy,
     sqlite_engine,
 )
-from tests.integration.test_store_filings import LATER, say, terminated
 
 OF_0001 = {
     "positions": "('faces', 0, 'id', 7, 5, NULL, NULL, '[]')",

@@ -23,8 +23,8 @@ from monitor.notices import Kind, Notice, Severity
 from monitor.store import audit, owing, pages, schema
 from monitor.store.acknowledging import Done, Said, acknowledge
 from monitor.store.engine import open_engine, reading
-from monitor.store.evidence import told
 from monitor.store.muted import Standings
+from monitor.store.notices_told import told
 from monitor.store.outbox import SqlOutbox
 from monitor.store.owed_told import answered_wrong
 from monitor.store.pages import Pages

@@ -77,6 +77,12 @@ EXTERNAL: Mapping[str, object] = {
     "at_least": 9,
     "period": 30,
 }
+AT_THE_LATEST: Mapping[str, object] = {
+    "measure": "external",
+    "number": "pi.individuals",
+    "at_least": 9,
+    "unit": "fixed_date",
+}
 
 
 @pytest.mark.parametrize(
@@ -91,8 +97,8 @@ EXTERNAL: Mapping[str, object] = {
         (EXTERNAL, {**EXTERNAL, "comparator": ">"}),
         ({**EXTERNAL, "unit": "years"}, {**EXTERNAL, "unit": "years", "recurring": True}),
         (
-            {**EXTERNAL, "unit": "fixed_date", "fixed_date": date(2026, 1, 1)},
-            {**EXTERNAL, "unit": "fixed_date", "fixed_date": date(2026, 1, 2)},
+            {**AT_THE_LATEST, "fixed_date": date(2026, 1, 1)},
+            {**AT_THE_LATEST, "fixed_date": date(2026, 1, 2)},
         ),
         (EVENT, {**EVENT, "since": date(2026, 1, 1)}),
         (EVENT, {**EVENT, "enabled": False}),

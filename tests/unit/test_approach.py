@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.approach import Approach, Levels, bound, in_force, seen, told
+from monitor.approach import (
+    AHEAD,
+    LEAD_DAYS,
+    Approach,
+    Levels,
+    ahead,
+    bound,
+    in_force,
+    near,
+    seen,
+    told,
+)
+from monitor.forecast import Forecast, Outlook
 
 THRESHOLD = 1_000
 LEVEL = Approach(percent=80)
@@ -111,3 +125,57 @@ def test_levels_are_80_90_and_95_unless_said_otherwise() -> None:
 def test_levels_that_make_no_sense_are_refused(percent: tuple[int, ...], rearm: int) -> None:
     with pytest.raises(ValueError, match="level"):
         Levels(percent=percent, rearm=rearm)
+
+
+# The forecast in the place of a share
+
+TODAY = date(2026, 11, 23)
+SKY = Approach(percent=AHEAD)
+DAY = 86_400_000_000
+
+
+def found(outlook: Outlook, days: int | None = None) -> Forecast:
+    first = None if days is None else TODAY + timedelta(days=days)
+    return Forecast(outlook=outlook, today=TODAY, individuals=1, at_least=9, first=first)
+
+
+@pytest.mark.parametrize(
+    ("outlook", "days", "expected"),
+    [
+        (Outlook.EXPECTED, 0, True),
+        (Outlook.POSSIBLE, LEAD_DAYS, True),
+        (Outlook.EXPECTED, LEAD_DAYS + 1, None),
+        (Outlook.EXPECTED, 90, None),
+        (Outlook.EXPECTED, 91, False),
+        (Outlook.NOT_GROWING, None, False),
+        (Outlook.TOO_LITTLE_HISTORY, None, None),
+    ],
+)
+def test_a_forecast_is_near_within_the_lead_and_far_well_beyond_it(
+    outlook: Outlook, days: int | None, *, expected: bool | None
+) -> None:
+    assert near(found(outlook, days)) is expected
+
+
+def test_a_near_forecast_waits_to_be_certain_and_is_told_once() -> None:
+    level = ahead(SKY, near=True, newest_at=7, now=9)
+    again = ahead(told(level, 10), near=True, newest_at=8, now=40 * DAY)
+
+    assert (level.waiting, level.seen_at, level.newest_at) == (True, 9, 7)
+    assert again == told(level, 10)
+
+
+@pytest.mark.parametrize("later", [None, False])
+def test_a_forecast_that_goes_before_it_was_certain_was_never_near(*, later: bool | None) -> None:
+    level = ahead(SKY, near=True, newest_at=7, now=9)
+
+    assert ahead(level, near=later, newest_at=7, now=10) == SKY
+    assert ahead(SKY, near=later, newest_at=7, now=10) == SKY
+
+
+def test_a_told_forecast_is_armed_again_when_it_is_far_off_after_a_month() -> None:
+    level = told(ahead(SKY, near=True, newest_at=7, now=9), 10)
+
+    assert ahead(level, near=False, newest_at=7, now=29 * DAY) == level
+    assert ahead(level, near=None, newest_at=7, now=31 * DAY) == level
+    assert ahead(level, near=False, newest_at=7, now=31 * DAY) == Approach(percent=AHEAD, passes=1)

@@ -27,8 +27,9 @@ from monitor.bundle import (
     calendar_line,
     manifest_line,
     rules_line,
-    verify,
 )
+from monitor.bundle_check import verify
+from monitor.calendars import parse_year, read_sheets
 from monitor.chain import GENESIS, Checkpoint, Entry, canonical, line_of, seal
 
 EXPORTED_AT = 1_000
@@ -317,6 +318,63 @@ def test_a_line_without_an_end_takes_no_more_memory_than_the_longest_of_ours() -
     assert told(verdict) == (ENTRIES, 1, "it is no JSON")
 
 
+# -- dates ---------------------------------------------------------------------------------------
+
+
+BY_WHAT = "by the calendars and rules that the log seals"
+
+
+def dated(due_day: str) -> Held:
+    """Return a bundle in which a duty of 2026-01-15 ends on *due_day*, sealed all the same."""
+    sheets = read_sheets()
+    duty: dict[str, object] = {
+        "rule": "frt.file",
+        "key": "1",
+        "trigger_day": "2026-01-15",
+        "due_day": due_day,
+        "due_between": None,
+        "calendar_version": "2025-1+2026-1",
+        "proof": {},
+    }
+    rules = [{"id": "frt.file", "at_least": 100_000, "period": 30}]
+    bodies: list[tuple[str, Mapping[str, object]]] = [
+        *((CALENDAR_USED, {**sealing(one.text), "year": one.year.year}) for one in sheets),
+        (RULES_USED, {"rules": rules}),
+        ("duty.opened", duty),
+    ]
+    entries, summary = chain(bodies), Summary()
+    for entry in entries:
+        summary.follow(entry)
+    texts = [
+        calendar_line(n, 2024 + n, f"{2024 + n}-1", one.text) for n, one in enumerate(sheets, 1)
+    ]
+    contents = {README: b"words\n", CALENDARS: lines(texts), ENTRIES: lines(map(line_of, entries))}
+    return sealed(contents | {RULES: lines([rules_line(3, rules)])}, summary.as_json())
+
+
+def sealing(text: str) -> dict[str, object]:
+    year = parse_year("any", text, any_name=True)
+    return {"version": year.version, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def test_the_last_day_of_a_duty_is_counted_again_by_what_the_bundle_seals() -> None:
+    good = verify(dated("2026-03-04"))
+
+    assert (good.holds, good.days) == (True, 1)
+    assert told(verify(dated("2026-03-05"))) == (
+        ENTRIES,
+        4,
+        f"frt.file of 2026-01-15 does not end on 2026-03-05 {BY_WHAT}",
+    )
+
+
+def test_of_a_bundle_that_was_damaged_no_day_is_judged() -> None:
+    one = dated("2026-03-05")
+    one[README] = b"other words\n"
+
+    assert [found.file for found in verify(one).broken] == [README]
+
+
 # -- checkpoints ---------------------------------------------------------------------------------
 
 
@@ -363,7 +421,7 @@ def test_a_bundle_that_is_older_than_the_newest_checkpoint_lacks_only_what_is_yo
     kept = [checkpoint(2, chain()), checkpoint(5, chain(), at=EXPORTED_AT + 1)]
     verdict = verify(bundle(chain()[:3]), kept)
 
-    assert (verdict.holds, verdict.checkpoints) == (True, 1)
+    assert (verdict.holds, verdict.checkpoints, verdict.younger) == (True, 1, 1)
 
 
 def test_checkpoints_that_compare_with_nothing_prove_nothing() -> None:

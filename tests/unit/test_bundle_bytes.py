@@ -8,7 +8,8 @@ from itertools import repeat
 
 import pytest
 
-from monitor.bundle import CALENDARS, ENTRIES, FILES, MANIFEST, RULES, verify
+from monitor.bundle import CALENDARS, ENTRIES, FILES, MANIFEST, RULES
+from monitor.bundle_check import verify
 from tests.unit.test_bundle import Held, bundle, chain, told
 
 FLIPS = (1, 4, 32, 128, 255)

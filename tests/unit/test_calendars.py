@@ -14,6 +14,7 @@ from monitor.calendars import (
     LOADED,
     SHIPPED,
     BadCalendar,
+    Sheet,
     Year,
     check_replaces,
     order,
@@ -21,6 +22,7 @@ from monitor.calendars import (
     read_sheet,
     read_sheets,
     read_years,
+    settled,
     with_loaded,
 )
 from monitor.calendars.checking import doubts, working_days_of
@@ -74,9 +76,9 @@ def test_a_file_to_be_loaded_may_have_any_name_but_that_of_another_year(
     tmp_path: Path, name: str
 ) -> None:
     (tmp_path / name).write_text(TEXT, "utf-8")
-    sheet = read_sheet(tmp_path / name)
+    found = read_sheet(tmp_path / name)
 
-    assert (sheet.year, sheet.origin) == (parse_year("2027.toml", TEXT), LOADED)
+    assert (found.year, found.origin) == (parse_year("2027.toml", TEXT), LOADED)
 
 
 def test_a_file_that_is_called_as_another_year_is_refused(tmp_path: Path) -> None:
@@ -128,6 +130,25 @@ def test_what_is_wrong_is_named_with_file_field_and_line(old: str, new: str, wro
     assert TEXT.count(old) == 1
     with pytest.raises(BadCalendar, match=rf"^2027\.toml: {wrong}"):
         parse_year("2027.toml", TEXT.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wrong"),
+    [
+        ("work = [", "wrok = [", r"wrok: is not known; use first, last, name, work \(line 19\)"),
+        ("source =", 'sources = "x"\nsource =', r"sources: is not known; use .* \(line 8\)"),
+        ("# of 2027", "yaer = 2027", r"yaer: is not known; use holidays, notice, version, year"),
+    ],
+)
+def test_a_field_that_means_nothing_is_refused(old: str, new: str, wrong: str) -> None:
+    with pytest.raises(BadCalendar, match=rf"^2027\.toml: {wrong}"):
+        parse_year("2027.toml", TEXT.replace(old, new))
+
+
+@pytest.mark.parametrize("version", ["1", "draft", "2026-1", "2027-", "2027-draft", "2027-1+2"])
+def test_a_version_that_is_in_no_order_is_refused(version: str) -> None:
+    with pytest.raises(BadCalendar, match=r"version: must begin with 2027- and a number, .*line 3"):
+        parse_year("2027.toml", TEXT.replace('"2027-1"', f'"{version}"'))
 
 
 def test_where_a_file_is_written_in_another_way_no_line_is_named() -> None:
@@ -182,6 +203,30 @@ def test_other_days_need_another_version_whatever_they_are_compared_with() -> No
         check_replaces(one, other, "x")
 
 
+ONE_DAY_OFF = date(2027, 1, 4)
+
+
+def sheet(origin: str, version: str = "2027-1", *off: date) -> Sheet:
+    return Sheet(year=year(2027, version, *off), text=f"{version}{off}", origin=origin)
+
+
+def test_a_shipped_year_gives_way_to_what_was_used_under_its_version() -> None:
+    used, shipped = sheet(LOADED), sheet(SHIPPED, "2027-1", ONE_DAY_OFF)
+
+    assert settled([shipped], [used]) == (used,)
+    assert settled([shipped], []) == (shipped,)
+    assert settled([sheet(SHIPPED)], [used]) == (sheet(SHIPPED),)
+    assert settled([sheet(SHIPPED, "2027-2", ONE_DAY_OFF)], [used])[0].origin == SHIPPED
+
+
+def test_a_file_of_which_a_higher_version_was_loaded_gives_way_too() -> None:
+    used, corrected = sheet(FOLDER), sheet(LOADED, "2027-2", ONE_DAY_OFF)
+    changed = sheet(FOLDER, "2027-1", ONE_DAY_OFF)
+
+    assert settled([changed], [used, corrected]) == (used,)
+    assert settled([changed], [used]) == (changed,)
+
+
 # -- what is strange -----------------------------------------------------------------------------
 
 
@@ -206,6 +251,11 @@ def test_a_moving_holiday_that_is_nowhere_is_strange() -> None:
     gone = without(*(date(2026, 6, day) for day in (19, 20, 21)))
 
     assert doubts(gone) == ["no day from 2026-05-27 to 2026-06-26 (Dragon Boat) is off"]
+
+
+@pytest.mark.parametrize("day", [date(2024, 12, 31), date(2099, 1, 1)])
+def test_a_notice_of_another_time_is_strange(day: date) -> None:
+    assert doubts(replace(SOUND, published=day))[0].startswith(f"it was published on {day};")
 
 
 def test_a_make_up_day_far_from_any_holiday_is_strange() -> None:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 import pytest
 
-from monitor.changes import FAR, SEEN, Candidate, ChangeKind, Picture, PlaceName, candidates
+from monitor.changes import (
+    FAR,
+    SEEN,
+    Candidate,
+    ChangeKind,
+    Picture,
+    PlaceName,
+    candidates,
+    passed_on,
+)
 
 GATE, VIP, LAB = ("gate", ""), ("gate", "vip"), ("lab", "")
 ALL = frozenset({"gate", "lab", "till"})
@@ -111,3 +122,34 @@ def test_what_no_event_says_is_told_by_a_person() -> None:
         ChangeKind.MEASURES,
         ChangeKind.OTHER,
     }
+
+
+def test_without_a_filing_only_an_assessment_can_be_missing() -> None:
+    now = picture(9, GATE, LAB, research=LAB)
+
+    (one,) = candidates(None, now, now, frozenset(), FAR)
+    assert (one.kind, one.system) == (ChangeKind.ASSESSMENT, "gate")
+    assert list(candidates(None, now, now, ALL, FAR)) == []
+
+
+@pytest.mark.parametrize(
+    ("times", "numbers", "day"),
+    [
+        (1, (1_000, 1_199, 1_200, 1_500), 3),
+        (2, (1_000, 1_199, 1_200, 1_500), 4),
+        # It went and came back: since the last time.
+        (1, (1_300, 1_100, 1_210), 3),
+        (1, (1_300, 1_100), None),
+        (-1, (1_000, 790, 600), 2),
+        (-1, (1_300, 1_000), None),
+        (1, (), None),
+    ],
+)
+def test_a_number_is_far_away_since_the_day_on_which_it_got_there(
+    times: int, numbers: tuple[int, ...], day: int | None
+) -> None:
+    first = date(2026, 3, 1)
+    noted = [(first + timedelta(days=n), number) for n, number in enumerate(numbers)]
+    expected = None if day is None else first + timedelta(days=day - 1)
+
+    assert passed_on(1_000, times, noted, FAR) == expected

@@ -250,6 +250,11 @@ FACTS: list[tuple[str, dict[str, Any], Fact]] = [
         Filed("acme", "failed", "frt.change", None, None, V, AT),
     ),
     (
+        "a procedure that the authority ended",
+        event("filing.terminated", rule="frt.file", reference="7"),
+        Filed("acme", "terminated", "frt.file", None, "7", V, AT),
+    ),
+    (
         "a time with another zone, finer than we keep",
         event("face.enrolled", time="2025-06-01T20:00:00.0000019+08:00"),
         Enrolled(BARE_STORE, UNNAMED, BARE, P1, V, AT, AT),

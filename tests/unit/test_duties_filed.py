@@ -7,11 +7,22 @@ from datetime import date
 
 import pytest
 
-from monitor.duties import Decision, Duty, Status, Why, as_json, corrected, owed, restated
+from monitor.calendars import Year
+from monitor.duties import (
+    Decision,
+    Duty,
+    Status,
+    Why,
+    as_json,
+    corrected,
+    owed,
+    recounted,
+    restated,
+)
 from monitor.facts import Instant
 from monitor.filings import Life, Step, StepKind, Target, settle
 from monitor.rules import SHIPPED, RuleError
-from monitor.workdays import beijing_day
+from monitor.workdays import Calendar, beijing_day, load_calendar
 from tests.unit.test_duties import CALENDAR, DAY_US, KNOWN, RULES, at, duty
 
 K = StepKind
@@ -147,6 +158,7 @@ def test_a_corrected_day_has_its_deadline_and_says_who_and_why() -> None:
         "at": KNOWN + 1,
         "was_trigger_day": "2025-07-18",
         "found_trigger_day": "2025-07-18",
+        "found_at": at("2025-07-18"),
     }
 
 
@@ -199,3 +211,97 @@ def test_a_moved_duty_keeps_what_happened_to_its_filing() -> None:
     assert restatement.duty.life == held.life
     assert (held.in_time, restatement.duty.in_time) == (True, False)
     assert beijing_day(restatement.duty.trigger_at) == date(2025, 6, 3)
+
+
+# -- in time, or not, or not to be known ---------------------------------------------------------
+
+NEXT = Calendar(
+    (
+        *load_calendar().years,
+        Year(year=2027, version="2027-1", notice="drawn", off=frozenset(), work=frozenset()),
+    )
+)
+
+
+def of_november(submitted: str, **more: object) -> Duty:
+    """Return the duty of a trigger whose last day is of a year that is not published yet."""
+    step = Step(
+        id="s", kind=K.SUBMITTED, at=at(submitted), known_at=at(submitted), source="command"
+    )
+    return replace(duty("2026-11-22"), life=Life((step,)), **more)  # type: ignore[arg-type]  # by name
+
+
+@pytest.mark.parametrize(
+    ("submitted", "in_time"),
+    [
+        ("2026-12-31T23:59:00+08:00", True),
+        ("2027-01-05T12:00:00+08:00", None),
+        ("2027-01-11T23:59:00+08:00", None),
+        ("2027-01-12T00:00:00+08:00", False),
+    ],
+)
+def test_in_time_is_not_said_while_nobody_can_know(submitted: str, *, in_time: bool | None) -> None:
+    held = of_november(submitted)
+
+    assert held.deadline.days == (date(2027, 1, 1), date(2027, 1, 11))
+    assert held.in_time is in_time
+    assert as_json(held, at("2027-02-01"), CALENDAR)["submitted_in_time"] is in_time
+
+
+def test_what_nobody_could_know_of_a_closed_duty_is_settled_when_the_year_is_published() -> None:
+    closed_at = at("2027-01-09")
+    held = of_november("2027-01-05T12:00:00+08:00", closed_at=closed_at)
+    settled = recounted(held, SHIPPED, NEXT)
+
+    assert settled is not None
+    assert (settled.in_time, settled.deadline.provisional) == (False, False)
+    assert settled.closed_at == closed_at
+    # While it is not, and where it was known before, nothing is counted again.
+    assert recounted(held, SHIPPED, CALENDAR) is None
+    known = of_november("2026-12-31T12:00:00+08:00", closed_at=closed_at)
+    assert recounted(known, SHIPPED, NEXT) is None
+
+
+@pytest.mark.parametrize(
+    ("day", "kind", "in_time"),
+    [
+        ("2025-08-10", K.COMPLETED, True),
+        ("2025-09-01", K.COMPLETED, False),
+        ("2025-09-01", K.TERMINATED, None),
+        (None, None, None),
+    ],
+)
+def test_a_supplement_says_whether_it_was_made_in_time(
+    day: str | None, kind: StepKind | None, *, in_time: bool | None
+) -> None:
+    life = Life()
+    if day is not None and kind is not None:
+        life = Life((Step(id="s", kind=kind, at=at(day), known_at=at(day), source="command"),))
+    held = replace(duty("2025-07-18"), rule="frt.supplement", key="frt.file.1.5", life=life)
+
+    assert held.in_time is in_time
+
+
+def test_a_corrected_duty_to_keep_something_ends_with_its_new_last_day() -> None:
+    rule = next(one for one in SHIPPED if one.id == "frt.retain")
+    rules = [replace(rule, enabled=True)]
+    held = owed(
+        rules[0],
+        processor="acme",
+        key="1",
+        trigger_at=at("2025-07-18"),
+        known_at=KNOWN,
+        calendar=CALENDAR,
+        proof={},
+    )
+    moved = corrected(
+        held,
+        rules,
+        date(2025, 7, 20),
+        known_at=KNOWN,
+        calendar=CALENDAR,
+        by="office",
+        reason="the date of the report",
+    )
+
+    assert moved.closed_at == moved.overdue_at == held.overdue_at + 2 * DAY_US

@@ -33,7 +33,6 @@ from monitor.filings import (
     clock_life,
     clocks,
     family,
-    rearmings,
     settle,
 )
 
@@ -200,6 +199,28 @@ def test_steps_of_one_instant_are_taken_in_their_fixed_order() -> None:
     }
 
 
+def test_steps_of_one_instant_are_taken_in_the_order_that_their_source_gives_them() -> None:
+    same = [
+        told(K.SUBMITTED, 5, reference="R2", detail={"sequence": 2}),
+        told(K.RETURNED, 5, reference="R1", detail={"sequence": 1}),
+    ]
+    settled = settle([DUTY], [told(K.SUBMITTED, 1, reference="R1"), *same])
+
+    assert set(verdicts(settled).values()) == {Verdict.TAKEN}
+    assert settled.lives[DUTY].state is State.SUBMITTED
+
+
+def test_clocks_of_one_instant_are_told_apart_by_the_sequence() -> None:
+    steps = [
+        told(K.SUBMITTED, 1, reference="R1"),
+        told(K.RETURNED, 1, detail={"sequence": 1}),
+        told(K.SUBMITTED, 1, reference="R2", detail={"sequence": 2}),
+    ]
+    found = list(clocks(DUTY, settle([DUTY], steps).lives[DUTY]))
+
+    assert len({(clock.rule, clock.key) for clock in found}) == 3
+
+
 def test_a_step_that_is_not_legal_where_it_stands_is_refused_with_why() -> None:
     settled = settle([DUTY], [told(K.RETURNED, 3)])
 
@@ -237,6 +258,13 @@ def test_a_submission_before_the_trigger_day_counts_only_if_it_names_the_duty() 
 
     assert settle([DUTY], [early]).judged[0].verdict is Verdict.WAITING
     assert settle([DUTY], [named]).lives[DUTY].state is State.SUBMITTED
+
+
+def test_what_met_a_duty_meets_it_still_when_its_day_is_corrected() -> None:
+    moved = Target(FILE, "1", FIRST + 9 * DAY, FIRST)
+
+    assert settle([moved], [told(K.SUBMITTED, 3)]).lives[moved].state is State.SUBMITTED
+    assert settle([moved], [told(K.SUBMITTED, -3)]).judged[0].verdict is Verdict.WAITING
 
 
 def test_a_submission_on_the_trigger_day_counts_whatever_the_hour() -> None:
@@ -303,6 +331,20 @@ def test_a_step_of_a_supplement_is_about_the_filing_that_was_returned() -> None:
     assert taken_by(settled) == {"frt.file 1": ["submitted", "returned", "submitted"]}
 
 
+def test_a_step_has_to_name_a_duty_that_nobody_owes_now() -> None:
+    steps = [
+        told(K.SUBMITTED, 3, rule=CHANGE),
+        told(K.SUBMITTED, 4, rule=CHANGE, duty="a", reference="R1"),
+        told(K.COMPLETED, 5, rule=CHANGE),
+        told(K.RETURNED, 6, rule=CHANGE, reference="R1"),
+    ]
+
+    assert taken_by(settle(CHANGES, steps, left=CHANGES[:1])) == {
+        "frt.change a": ["submitted", "returned"],
+        "frt.change b": ["submitted", "completed"],
+    }
+
+
 def test_a_duty_keeps_its_steps_when_it_turns_into_the_legacy_one() -> None:
     legacy = Target("frt.file.legacy", "1", FIRST)
 
@@ -357,6 +399,19 @@ def test_a_submission_of_another_day_or_reference_is_no_repeat(other: Step) -> N
     assert settle([DUTY], [first, other]).judged[1].verdict is Verdict.REFUSED
 
 
+def test_an_event_of_the_day_that_a_person_told_is_no_second_submission() -> None:
+    """A person told the day of submission and return; the event has the hour of the first."""
+    dated = [
+        step(K.SUBMITTED, 1, detail={"dated": True}),
+        step(K.RETURNED, 1.000001, detail={"dated": True}),
+    ]
+    event, other = told(K.SUBMITTED, 1.1), step(K.SUBMITTED, 1.2)
+
+    assert settle([DUTY], [*dated, event]).lives[DUTY].state is State.RETURNED
+    # A person who tells the hour means another one.
+    assert settle([DUTY], [*dated, other]).lives[DUTY].state is State.SUBMITTED
+
+
 def test_what_was_told_before_others_came_is_a_repeat_still() -> None:
     again = [told(K.SUBMITTED, 1.1, id="again", reference="R"), told(K.RETURNED, 5, id="second")]
     steps = [told(K.SUBMITTED, 1, reference="R"), told(K.RETURNED, 1.05), *again]
@@ -376,7 +431,7 @@ def test_a_step_that_was_taken_back_is_as_if_it_had_never_been_told() -> None:
 
     assert settled.lives[DUTY].state is State.SUBMITTED
     assert verdicts(settled)["wrong"] is Verdict.WITHDRAWN
-    assert settled.judged[1].why == settled.judged[2].why == ""
+    assert [one.why for one in settled.judged] == ["", "a person took it back", ""]
 
 
 def test_what_is_reopened_may_go_on_from_before_the_decision() -> None:
@@ -470,35 +525,6 @@ def test_the_end_of_a_clock_is_the_step_that_ended_it() -> None:
 
     assert clock_life(review).taken[0].at == FIRST + DAY
     assert clock_life(supplement).taken[0].at == FIRST + 2 * DAY
-
-
-# -- latches -------------------------------------------------------------------------------------
-
-ENDED = Target(CANCEL, "1", FIRST + 10 * DAY)
-
-
-def settled(*steps: Step) -> Settled:
-    return settle([DUTY, ENDED], steps)
-
-
-def test_nothing_arms_a_latch_anew_while_nothing_has_ended() -> None:
-    assert rearmings(settled(step(K.SUBMITTED, 1)).lives, FILE, "1") == []
-
-
-def test_a_completed_filing_arms_no_latch_and_a_completed_cancellation_all() -> None:
-    filed = [step(K.SUBMITTED, 1), step(K.COMPLETED, 2)]
-    ends = [step(K.SUBMITTED, 12, rule=CANCEL), step(K.COMPLETED, 15, rule=CANCEL)]
-
-    assert rearmings(settled(*filed).lives, FILE, "1") == []
-    for rule in (FILE, CANCEL, "own.rule", "frt.file.legacy"):
-        assert rearmings(settled(*filed, *ends).lives, rule, "7") == [FIRST + 15 * DAY]
-
-
-def test_an_annulment_arms_the_latch_that_released_its_duty() -> None:
-    lives = settled(step(K.ANNULLED, 4)).lives
-
-    assert rearmings(lives, "frt.file.legacy", "1") == [FIRST + 4 * DAY]
-    assert rearmings(lives, FILE, "2") == rearmings(lives, CANCEL, "1") == []
 
 
 # -- any history ---------------------------------------------------------------------------------

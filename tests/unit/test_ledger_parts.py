@@ -193,3 +193,19 @@ def test_a_place_is_alike_itself_without_being_asked_about() -> None:
         raise AssertionError
 
     assert Ledger(never_asked).alike(GATE, GATE)
+
+
+def test_a_stock_is_counted_by_what_places_are_labelled() -> None:
+    def labels(place: Place) -> tuple[str, ...]:
+        return (place.system, "research" if research_is_lab(place) else "operation")
+
+    ledger = Ledger(research_is_lab, labels=labels)
+    ledger.apply_all(FACTS)
+
+    assert ledger.stock[ACME].systems == {
+        "gate": 2,
+        "lab": 1,
+        "pay": 1,
+        "operation": 2,
+        "research": 1,
+    }

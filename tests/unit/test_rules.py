@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from monitor.duties import deadline_under
 from monitor.rules import (
     CHANGED,
     IN_FORCE,
@@ -21,6 +22,7 @@ from monitor.rules import (
     stock_rules,
     with_overrides,
 )
+from monitor.workdays import load_calendar, overdue_from
 
 ONE_DAY_BEFORE = date(2025, 5, 31)
 
@@ -305,6 +307,34 @@ def test_a_rule_can_be_added() -> None:
             {"id": "own", "at_least": 5, "period": 1, "unit": "hours", "count_trigger_day": True},
             "count_trigger_day: hours count no days",
         ),
+        # What does nothing must not look as if it did.
+        (
+            {"id": "own", "measure": "event", "event": "e", "period": 1, "at_least": 9},
+            "at_least: an event has no number",
+        ),
+        (
+            {"id": "own", "measure": "event", "event": "e", "period": 1, "comparator": ">="},
+            "comparator: an event has no number",
+        ),
+        ({"id": "frt.change", "at_least": 9}, "at_least: an event has no number"),
+        ({"id": "own", "at_least": 5, "period": 1, "event": "e"}, "event: stock is about a number"),
+        (
+            {"id": "own", "at_least": 5, "period": 1, "fixed_date": IN_FORCE},
+            "fixed_date: working_days have none: set unit, or leave it out",
+        ),
+        (
+            {"id": "own", "at_least": 5, "period": 1, "unit": "fixed_date", "fixed_date": IN_FORCE},
+            "period: fixed_date has none",
+        ),
+        ({"id": "own", "at_least": 5, "period": 1, "unit": "at_once"}, "period: at_once has none"),
+        (
+            {"id": "own", "measure": "event", "event": "filing.submitted", "period": 1},
+            "event: only frt.review and frt.supplement are about steps of a filing",
+        ),
+        # What would leave the calendar, or the database.
+        ({"id": "frt.file", "period": 25_001}, "period: give at most 25,000 working_days"),
+        ({"id": "own", "at_least": 5, "period": 101, "unit": "years"}, "period: give at most 100"),
+        ({"id": "frt.file", "at_least": 10**12 + 1}, "at_least: give a number up to 1,000,000,000"),
     ],
 )
 def test_an_override_that_cannot_hold_is_refused_and_says_what_to_do(
@@ -314,6 +344,23 @@ def test_an_override_that_cannot_hold_is_refused_and_says_what_to_do(
         with_overrides(SHIPPED, [override])
 
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("unit", "period"),
+    [("working_days", 25_000), ("calendar_days", 36_525), ("hours", 876_600), ("years", 100)],
+)
+def test_the_longest_clock_that_can_be_set_ends_on_a_day(unit: str, period: int) -> None:
+    rules = with_overrides(SHIPPED, [{"id": "frt.file", "unit": unit, "period": period}])
+    deadline = deadline_under(rules[0], IN_FORCE, load_calendar(), overdue_from(IN_FORCE))
+
+    assert deadline.latest.year >= 2120
+
+
+def test_a_shipped_rule_that_is_given_a_fixed_date_has_no_period_left() -> None:
+    fixed = {"id": "frt.file", "unit": "fixed_date", "fixed_date": date(2027, 1, 1)}
+
+    assert row(with_overrides(SHIPPED, [fixed]), "frt.file").period is None
 
 
 def test_an_error_carries_rule_and_field() -> None:

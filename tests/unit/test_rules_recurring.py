@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from monitor.history import Point
-from monitor.recurring import Period, begins_on, holds, key_of, periods
+from monitor.recurring import Period, begins_on, holds, key_of, latch_after, periods
 from monitor.rules import SHIPPED, Rule
 from monitor.workdays import beijing_day
 
@@ -77,3 +77,22 @@ def test_a_told_number_holds_until_the_next_one(instant: int, *, expected: bool)
     points = [Point(10, 5), Point(20, 4), Point(30, 6)]
 
     assert holds(points, 5, instant) is expected
+
+
+ABOVE_DIP_ABOVE = [Point(10, 6), Point(20, 4), Point(30, 7), Point(40, 8)]
+
+
+@pytest.mark.parametrize(
+    ("annulled", "latch"),
+    [
+        ([], (1, None)),
+        ([30], (1, None)),  # the number stays above: the period is over, not the clock
+        ([30, 40], (1, None)),
+        ([10], (2, 10)),  # it has passed from below since
+        ([40, 10], (2, 10)),
+    ],
+)
+def test_an_annulled_period_begins_a_new_clock_only_if_the_number_is_reached_anew(
+    annulled: list[int], latch: tuple[int, int | None]
+) -> None:
+    assert latch_after(annulled, ABOVE_DIP_ABOVE, 5) == latch

@@ -74,8 +74,14 @@ def notices(seed: int) -> tuple[Notice, ...]:
 
 def _drawn(rng: random.Random, year: int) -> Notice:
     spring, boat, autumn = (date(year, *day) for day in LUNAR[year])
+    on = date(year - 1, 11, 1) + ONE * rng.randint(0, 29)
+    new_year = run(date(year, 1, 1), rng.choice((1, 3)))
+    if rng.random() < 0.4:  # as in 2019: the days before are off, a weekend in December is worked
+        new_year = run(date(year - 1, 12, 30) + ONE * rng.randint(0, 1), 3)
+    elif rng.random() < 0.8:  # late, some of them when the year has begun
+        on = date(year - 1, 12, 1) + ONE * rng.randint(0, 80)
     blocks = [
-        (run(date(year, 1, 1), rng.choice((1, 3))), 1),
+        (new_year, 1),
         (run(spring - ONE * rng.randint(0, 1), rng.choice((8, 9))), 4),
         (_around(date(year, 4, 4) + ONE * rng.randint(0, 1)), 1),
         (run(date(year, 5, 1), 5), 2),
@@ -92,13 +98,15 @@ def _drawn(rng: random.Random, year: int) -> Notice:
             day
             for away in range(1, 13)
             for day in (min(block) - ONE * away, max(block) + ONE * away)
-            if day.weekday() >= SATURDAY and day not in off | work and day.year == year
+            if day.weekday() >= SATURDAY and day not in off | work and is_in(day, year)
         ]
         work |= set(near[: max(0, lent)])
-    on = date(year - 1, 11, 1) + ONE * rng.randint(0, 29)
-    if rng.random() < 0.5:  # late, some of them when the year has begun
-        on = date(year - 1, 12, 1) + ONE * rng.randint(0, 50)
     return Notice(year, 1, on, frozenset(off), frozenset(work))
+
+
+def is_in(day: date, year: int) -> bool:
+    """Tell whether the notice of *year* may speak of *day*: December of the year before, too."""
+    return day.year == year or (day.year, day.month) == (year - 1, 12)
 
 
 def _around(feast: date) -> set[date]:
@@ -109,11 +117,15 @@ def _around(feast: date) -> set[date]:
 
 def _corrected(rng: random.Random, first: Notice) -> Notice:
     """Move something of the rest of the year: a day off, or the day that is worked for it."""
-    on = date(first.year, 3, 1) + ONE * rng.randint(0, 180)
+    on = date(first.year, 3, 1) + ONE * rng.randint(0, 200)
     off, work = set(first.off), set(first.work)
     later = sorted(day for day in work if day > on + ONE * 7)
-    if later and rng.random() < 0.5:
-        moved = rng.choice(later)
+    if rng.random() < 0.5:  # a day for a celebration, as in September 2015
+        soon = [on + ONE * away for away in range(8, 40)]
+        extra = rng.choice([d for d in soon if d.weekday() < SATURDAY and d not in off])
+        off.add(extra)
+    elif later and rng.random() < 0.7:
+        moved = later[0]
         work.remove(moved)
         weekend = [moved + ONE * away for away in (-7, 7, 1, -1)]
         free = [d for d in weekend if d.weekday() >= SATURDAY and d not in off | work]

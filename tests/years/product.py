@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
@@ -12,6 +11,8 @@ from monitor.calendars import Year
 from monitor.duties import (
     Decision,
     Duty,
+    Why,
+    corrected,
     deadline_under,
     event_key,
     owed,
@@ -19,9 +20,29 @@ from monitor.duties import (
     restated,
 )
 from monitor.facts import Version
-from monitor.filings import CANCEL, FILE, UNTOUCHED, Life, Step, Target, clocks, rearmings, settle
+from monitor.filings import (
+    CANCEL,
+    FILE,
+    UNTOUCHED,
+    Life,
+    Step,
+    Target,
+    clocks,
+    settle,
+)
 from monitor.history import Point, first_reach
-from monitor.rules import SHIPPED, Rule, rule_for_trigger, with_overrides
+from monitor.latches import (
+    SUPERSEDED,
+    Turn,
+    completed_cancellations,
+    firsts,
+    reached_at,
+    released,
+    target_of,
+    turns,
+)
+from monitor.moving import Cause, Known, moves
+from monitor.rules import IN_FORCE, SHIPPED, Rule, rule_for_trigger, with_overrides
 from monitor.workdays import Calendar, Deadline, beijing_day, load_calendar
 from tests.years.notices import Notice
 from tests.years.oracle import THRESHOLD
@@ -50,17 +71,26 @@ class Product:
         self.moved = self.restated = 0
         self._moves: list[tuple[int, int]] = []
         self._terminated: list[int] = []
-        self._latch = 1
-        self._after: int | None = None
+        self._now = 0
+        self._years = {year.version: year for year in self.calendar.years}
 
     # -- what is heard ---------------------------------------------------------------------
 
     def publish(self, calendar: Calendar) -> None:
-        self.calendar = calendar
+        older, self.calendar = self.calendar, calendar
+        self._years |= {year.version: year for year in calendar.years}
+        self._count()
+        # Nobody who has not heard of it yet counts anything back.
+        known = Known(years=self._years, sets=[BY_ID])
+        assert not any(moves(duty, RULES, older, known) for duty in self.duties.values())
+
+    def _count(self) -> None:
+        """Count again what another calendar gave its day, as every look of a worker does."""
+        known = Known(years=self._years, sets=[BY_ID])
         for key, duty in self.duties.items():
-            again = recounted(duty, RULES, calendar)
-            if again is not None:
-                self.duties[key] = again
+            for moved in moves(duty, RULES, self.calendar, known):
+                assert moved.why is Cause.CALENDAR
+                self.duties[key] = moved.after
                 self.moved += 1
 
     def move(self, at: int, delta: int, now: int) -> None:
@@ -79,51 +109,93 @@ class Product:
         self.steps.append(step)
         self._bring_about(now)
 
+    def reopen(self, key: tuple[str, str], said: Step, now: int) -> None:
+        """Take back what ended a duty, and all that says so again, at once, as the command does."""
+        targets = {target_of(duty): held for held, duty in self.duties.items()}
+        target = target_of(self.duties[key])
+        while (ended := settle(targets, self.steps).lives[target].ended) is not None:
+            number = len(self.steps)
+            self.steps.append(replace(said, id=f"{said.id}.{number}", withdraws=ended.id))
+        self._bring_about(now)
+
+    def correct(self, key: tuple[str, str], day: date, now: int) -> None:
+        held = self.duties[key]
+        if day == held.trigger_day:
+            return
+        self.duties[key] = corrected(
+            held,
+            RULES,
+            day,
+            known_at=now,
+            calendar=self.calendar,
+            by="officer",
+            reason="so it was",
+            found_at=self._known(key, held),
+        )
+        self._bring_about(now)
+
+    def _known(self, key: tuple[str, str], held: Duty) -> int | None:
+        """Return the trigger of a duty as the facts have it now."""
+        number, after = self._turns(key[0])[-1]
+        if key != (FILE, str(number)):
+            return reached_at(held.trigger_at, held.proof)
+        found = first_reach(self._points(), BY_ID[FILE].reached_at, after)
+        return None if found is None else found.at
+
     # -- what follows ----------------------------------------------------------------------
 
     def _bring_about(self, now: int) -> None:
+        self._now = now
         for _ in range(8):
-            before = (len(self.duties), self._latch)
+            before = len(self.duties)
             self._settle()
             self._look_for_a_reach(now)
             self._look_for_ends(now)
-            if (len(self.duties), self._latch) == before:
+            if len(self.duties) == before:
                 break
         self._settle()
+        self._count()
 
     def _settle(self) -> None:
-        targets = {_target(duty): key for key, duty in self.duties.items()}
+        targets = {target_of(duty): key for key, duty in self.duties.items()}
         self.lives = dict(settle(targets, self.steps).lives)
+        left = self._superseded()
         for target, key in targets.items():
             life, duty = self.lives[target], self.duties[key]
             ended = life.ended
             annulled = ended.reason if ended is not None and ended.kind == "annulled" else None
             closed_at = None if ended is None else ended.at
-            self.duties[key] = replace(duty, life=life, closed_at=closed_at, annulled=annulled)
+            if ended is None and key in left:
+                annulled, closed_at = SUPERSEDED, left[key]
+            after = replace(duty, life=life, closed_at=closed_at, annulled=annulled)
+            if duty.closed_at is not None and closed_at is None:
+                after = recounted(after, RULES, self.calendar) or after
+            self.duties[key] = after
+
+    def _superseded(self) -> dict[tuple[str, str], int]:
+        """Return the duties whose latch is not in force, with when they were left behind."""
+        return {
+            key: duty.closed_at if duty.annulled == SUPERSEDED and duty.closed_at else self._now
+            for key, duty in self.duties.items()
+            if key[0] in {FILE, CANCEL}
+            and all(str(turn.number) != key[1] for turn in self._turns(key[0]))
+        }
+
+    def _turns(self, family: str) -> list[Turn]:
+        mine = [duty for key, duty in self.duties.items() if key[0] == family]
+        return turns(released(mine, self.lives), completed_cancellations(self.lives))
 
     def _look_for_a_reach(self, now: int) -> None:
-        """Open or restate the duty of the latch, and arm the next one when it was released."""
-        key = str(self._latch)
-        found = first_reach(self._points(), BY_ID[FILE].reached_at, self._after)
+        """Open or restate the duty of the latch that is in force."""
+        number, after = self._turns(FILE)[-1]
+        found = first_reach(self._points(), BY_ID[FILE].reached_at, after)
         if found is not None:
-            self._open(FILE, key, found.at, now)
-        held = self.duties.get((FILE, key))
-        reached_at = found.at if found is not None else held.trigger_at if held else None
-        if reached_at is None:
-            return
-        since = rearmings(self.lives, FILE, key)
-        after = next((at for at in since if at >= reached_at), None)
-        if after is not None:
-            self._latch, self._after = self._latch + 1, after
+            self._open(FILE, str(number), found.at, now)
 
     def _look_for_ends(self, now: int) -> None:
-        armed = sorted(
-            life.ended.at
-            for target, life in self.lives.items()
-            if target.rule == CANCEL and life.ended is not None
-        )
-        for at in sorted(self._terminated, reverse=True):
-            self._open(CANCEL, str(1 + bisect_left(armed, at)), at, now)
+        told = [at for at in sorted(self._terminated) if beijing_day(at) >= IN_FORCE]
+        for number, at in firsts(told, self._turns(CANCEL)):
+            self._open(CANCEL, str(number), at, now)
 
     def _points(self) -> Iterator[Point]:
         ordered = groupby(sorted(self._moves), key=lambda move: move[0])
@@ -133,14 +205,9 @@ class Product:
 
     def _open(self, family: str, key: str, at: int, now: int) -> None:
         held = self.duties.get((family, key))
+        proof = {"trigger_at": at}
         if held is not None:
-            found = restated(
-                held, RULES, at, known_at=now, calendar=self.calendar, proof={"number": key}
-            )
-            if found.decision is Decision.MOVE:
-                assert found.duty.trigger_day < held.trigger_day
-                self.restated += 1
-                self.duties[family, key] = replace(found.duty, life=held.life)
+            self._restate((family, key), held, at, now)
             return
         rule = rule_for_trigger(RULES, family, beijing_day(at))
         if rule is not None:
@@ -151,14 +218,24 @@ class Product:
                 trigger_at=at,
                 known_at=now,
                 calendar=self.calendar,
-                proof={},
+                proof=proof,
             )
+
+    def _restate(self, key: tuple[str, str], held: Duty, at: int, now: int) -> None:
+        proof = {"trigger_at": at}
+        found = restated(held, RULES, at, known_at=now, calendar=self.calendar, proof=proof)
+        if found.decision is Decision.MOVE:
+            assert found.duty.trigger_day < held.trigger_day
+            self.restated += 1
+            self.duties[key] = replace(found.duty, life=held.life)
+        elif found.why is Why.SAME_DAY and key[0] == FILE:
+            self.duties[key] = replace(held, trigger_at=at, proof=proof)
 
     # -- what can be seen ------------------------------------------------------------------
 
     def running(self, duty: Duty) -> Iterator[tuple[str, int, Deadline]]:
         """Yield the review and supplement clocks of a duty's filing: rule, start, deadline."""
-        target = _target(duty)
+        target = target_of(duty)
         for clock in clocks(target, self.lives.get(target, UNTOUCHED)):
             rule: Rule = BY_ID[clock.rule]
             day: date = beijing_day(clock.step.at)
@@ -177,7 +254,3 @@ def calendars(notices: Sequence[Notice]) -> list[tuple[date, Notice, Calendar]]:
         years[notice.year] = year_of(notice)
         found.append((notice.on, notice, Calendar(tuple(years[y] for y in sorted(years)))))
     return found
-
-
-def _target(duty: Duty) -> Target:
-    return Target(duty.rule, duty.key, duty.trigger_at)

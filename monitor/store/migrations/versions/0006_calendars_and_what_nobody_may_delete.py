@@ -44,12 +44,7 @@ def upgrade() -> None:
     guards.make_function()
     guards.guard(KEPT)
     if guards.is_sqlite():
-        # REPLACE deletes the row in its way without asking the trigger of DELETE.
-        op.execute(
-            "CREATE TRIGGER facetally_keep_audit_replace BEFORE INSERT ON audit "  # noqa: S608 - ours
-            "WHEN EXISTS (SELECT 1 FROM audit WHERE seq = NEW.seq) "
-            f"BEGIN SELECT RAISE(ABORT, '{guards.WHY.replace('%', 'audit')}'); END"
-        )
+        op.execute(guards.sqlite_trigger("audit", "REPLACE"))
 
 
 def downgrade() -> None:
