@@ -97,4 +97,3 @@ def test_a_duty_is_left_behind_in_the_worlds_that_are_lived() -> None:
 
     assert world.differences == []
     assert tally.left > 0
-    assert LEFT_BEHIND < SEEDS
