@@ -1,19 +1,22 @@
 """Acknowledgements over HTTP: ``POST /ack``, signed as our own webhooks are. Off by default.
 
 The same headers that a webhook of ours carries (Standard Webhooks): ``webhook-id``,
-``webhook-timestamp``, ``webhook-signature``. A signature is good for five minutes; a repeat within
-them changes nothing, because an acknowledgement is the first one for ever. Nothing is in the
-address, and no answer says more than whoever has the key may know.
+``webhook-timestamp``, ``webhook-signature``. A signature is good for five minutes, and a message
+that comes again within them does nothing: its id is remembered, and of a duty only pages from
+before it was signed are acknowledged. Nothing is in the address, and no answer says more than
+whoever has the key may know.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
 import logging
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
+from alerts.callers import Callers
 from alerts.channel import BadSettings
 from alerts.channels.webhook import key_bytes, signature
 from monitor.facts import Instant
@@ -29,10 +33,12 @@ from monitor.facts import Instant
 log = logging.getLogger(__name__)
 
 GOOD_FOR_S: Final = 300
+AHEAD_S: Final = 60
 PATH: Final = "/ack"
 _LONGEST: Final = 16_384
 _SLOWEST_S: Final = 10.0
 _AT_ONCE: Final = 16
+_TOLD_EVERY_S: Final = 60.0
 _ID = re.compile(r"[\x21-\x7e]{1,200}")
 _STAMP = re.compile(r"[0-9]{1,15}")
 _WORDS: Final = 1_000
@@ -62,6 +68,22 @@ class AckSettings:
         return tuple(key_bytes(name, secret) for name, secret in given if secret is not None)
 
 
+class Said(NamedTuple):
+    """*by* has the page or the duty *what*."""
+
+    what: str
+    by: str
+    reason: str | None
+
+
+class Signed(NamedTuple):
+    """A message that one of the keys has signed lately: *name* is its id, *at* in Unix seconds."""
+
+    name: str
+    at: int
+    said: Mapping[str, Any]
+
+
 class Answered(NamedTuple):
     """What became of it: keys of pages, or None where there is nothing of that name to be."""
 
@@ -72,8 +94,11 @@ class Answered(NamedTuple):
 class Acknowledge(Protocol):
     """How the store takes one."""
 
-    def __call__(self, what: str, by: str, reason: str | None, now: Instant) -> Answered | None:
-        """Acknowledge the page or the duty *what*; None if there is none of that name."""
+    def __call__(self, said: Said, until: Instant, now: Instant) -> Answered | None:
+        """Acknowledge the page *said* names, or pages of the duty that were there before *until*.
+
+        None if there is none of that name. Raises Refused.
+        """
 
 
 class Refused(Exception):
@@ -96,9 +121,7 @@ def host_and_port(text: str) -> tuple[str, int]:
     return host, port
 
 
-def taken(
-    headers: Mapping[str, str], body: bytes, settings: AckSettings, now: Instant
-) -> Mapping[str, Any]:
+def taken(headers: Mapping[str, str], body: bytes, settings: AckSettings, now: Instant) -> Signed:
     """Return what a request says that one of the keys has signed lately. Raises Refused."""
     name, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not _ID.fullmatch(name) or not _STAMP.fullmatch(stamp):
@@ -107,7 +130,7 @@ def taken(
     given = headers.get("webhook-signature", "").split()
     if not any(hmac.compare_digest(a.encode(), b.encode()) for a in given for b in good):
         raise Refused(HTTPStatus.UNAUTHORIZED, "not signed by a key that is known here")
-    if abs(now // 1_000_000 - int(stamp)) > GOOD_FOR_S:
+    if not -AHEAD_S <= now // 1_000_000 - int(stamp) <= GOOD_FOR_S:
         raise Refused(HTTPStatus.UNAUTHORIZED, "signed too long ago, or a clock is wrong")
     try:
         said = json.loads(body)
@@ -115,10 +138,10 @@ def taken(
         said = None
     if not isinstance(said, dict):
         raise Refused(HTTPStatus.BAD_REQUEST, "the body must be a JSON object")
-    return said
+    return Signed(name, int(stamp), said)
 
 
-def words_of(said: Mapping[str, Any]) -> tuple[str, str, str | None]:
+def words_of(said: Mapping[str, Any]) -> Said:
     """Return page or duty, name and reason. Raises Refused for what is no line of text."""
     what, by, reason = said.get("what"), said.get("by"), said.get("reason")
     for name, value in (("what", what), ("by", by)):
@@ -128,7 +151,7 @@ def words_of(said: Mapping[str, Any]) -> tuple[str, str, str | None]:
         raise Refused(HTTPStatus.BAD_REQUEST, "reason: one line of text, or left out")
     assert isinstance(what, str)  # noqa: S101 - it is a line
     assert isinstance(by, str)  # noqa: S101 - likewise
-    return what, by.strip(), reason.strip() if reason else None
+    return Said(what, by.strip(), reason.strip() if reason else None)
 
 
 def _is_line(value: object) -> bool:
@@ -140,13 +163,55 @@ def _is_line(value: object) -> bool:
     )
 
 
+class Taken:
+    """Takes each message once: what was done by it is remembered while its signature is good."""
+
+    def __init__(self, settings: AckSettings, acknowledge: Acknowledge) -> None:
+        self._settings, self._acknowledge = settings, acknowledge
+        self._lock = threading.Lock()
+        self._done: dict[tuple[str, bytes], tuple[int, Answered]] = {}
+
+    def take(self, headers: Mapping[str, str], body: bytes, now: Instant) -> Answered:
+        """Acknowledge what a request says; for one that was taken before, say so. Raises Refused.
+
+        *until* of the store is the end of the second in which it was signed.
+        """
+        signed = taken(headers, body, self._settings, now)
+        which = (signed.name, hashlib.sha256(body).digest())
+        with self._lock:
+            done = self._done.get(which)
+        if done is not None:
+            return Answered((), (*done[1].now, *done[1].before))
+        answered = self._acknowledge(words_of(signed.said), (signed.at + 1) * 1_000_000, now)
+        if answered is None:
+            why = "there is no such page, and no such duty with one from before this was signed"
+            raise Refused(HTTPStatus.NOT_FOUND, why)
+        self._remember(which, signed.at + GOOD_FOR_S, answered, now // 1_000_000)
+        return answered
+
+    def _remember(
+        self, which: tuple[str, bytes], until_s: int, answered: Answered, now_s: int
+    ) -> None:
+        with self._lock:
+            self._done = {one: held for one, held in self._done.items() if held[0] >= now_s}
+            self._done[which] = (until_s, answered)
+
+
 @contextmanager
 def serving(
-    settings: AckSettings, acknowledge: Acknowledge, clock: Callable[[], Instant]
+    settings: AckSettings,
+    acknowledge: Acknowledge,
+    clock: Callable[[], Instant],
+    count: Callable[[int], None] = lambda _: None,
+    patience_s: float = _SLOWEST_S,
 ) -> Iterator[tuple[str, int]]:
-    """Take acknowledgements in threads; yield host and port. Raises OSError if it is taken."""
+    """Take acknowledgements in threads; yield host and port. Raises OSError if it is taken.
+
+    *count* is called with the status of each answer. A request has *patience_s* to come whole.
+    """
     host, port = host_and_port(settings.address)
-    server = _Server((host, port), settings, acknowledge, clock)
+    callers = Callers(_AT_ONCE, patience_s)
+    server = _Server((host, port), Taken(settings, acknowledge), callers, clock, count)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -164,19 +229,20 @@ class _Server(ThreadingHTTPServer):
     def __init__(
         self,
         where: tuple[str, int],
-        settings: AckSettings,
-        acknowledge: Acknowledge,
+        taken: Taken,
+        callers: Callers,
         clock: Callable[[], Instant],
+        count: Callable[[int], None],
     ) -> None:
-        self.settings, self.acknowledge, self.clock = settings, acknowledge, clock
-        self.free = threading.BoundedSemaphore(_AT_ONCE)
+        self.taken, self.callers, self.clock, self._count = taken, callers, clock, count
+        self._told: dict[HTTPStatus, float] = {}
         if ":" in where[0]:
             self.address_family = socket.AF_INET6
         super().__init__(where, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - of socketserver
         """Answer in a thread, unless too many are at work: then hang up."""
-        if not self.free.acquire(blocking=False):
+        if not self.callers.admit(request):
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
@@ -185,7 +251,16 @@ class _Server(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self.free.release()
+            self.callers.left(request)
+
+    def answered(self, status: HTTPStatus) -> None:
+        """Count an answer, and log that one was refused: seldom, for anybody can ask."""
+        self._count(int(status))
+        now = time.monotonic()
+        if status is HTTPStatus.OK or now < self._told.get(status, 0.0):
+            return
+        self._told[status] = now + _TOLD_EVERY_S
+        log.warning("an acknowledgement was refused: %d %s", status, status.phrase)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - of socketserver
         log.debug("a connection to %s was cut", PATH)
@@ -206,6 +281,7 @@ class _Handler(BaseHTTPRequestHandler):
         except Exception:
             log.exception("an acknowledgement could not be taken")
             status, said = HTTPStatus.SERVICE_UNAVAILABLE, {"error": "try again"}
+        self.server.answered(status)
         body = json.dumps(said, ensure_ascii=False).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
@@ -224,15 +300,24 @@ class _Handler(BaseHTTPRequestHandler):
         if len(length) > len(str(_LONGEST)) or int(length) > _LONGEST:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too long")
         body, now = self.rfile.read(int(length)), self.server.clock()
+        if len(body) < int(length):
+            raise Refused(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time")
+        self.server.callers.heard(self.connection)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        what, by, reason = words_of(taken(headers, body, self.server.settings, now))
-        done = self.server.acknowledge(what, by, reason, now)
-        if done is None:
-            raise Refused(HTTPStatus.NOT_FOUND, "there is no such page, and no such duty with one")
+        done = self.server.taken.take(headers, body, now)
         return HTTPStatus.OK, {"acknowledged": done.now, "acknowledged_before": done.before}
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - of http.server
         """Say nothing: a request line may hold anything."""
 
 
-__all__ = ["AckSettings", "Acknowledge", "Answered", "Refused", "serving", "taken", "words_of"]
+__all__ = [
+    "AckSettings",
+    "Acknowledge",
+    "Answered",
+    "Refused",
+    "Said",
+    "serving",
+    "taken",
+    "words_of",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from alerts.escalation import Circumstances, Turn, due
 from alerts.metrics import Metrics
@@ -12,6 +12,8 @@ from alerts.people import WorkingTime
 from alerts.routing import Escalation, Routing
 from monitor.facts import Instant
 from monitor.notices import Kind, Notice, Severity, key_of
+
+_PAUSE: Final = 60 * SECOND
 
 
 class Page(Protocol):
@@ -24,7 +26,9 @@ class Page(Protocol):
     @property
     def since(self) -> Instant | None: ...
     @property
-    def told(self) -> frozenset[str]: ...
+    def told(self) -> Mapping[str, Instant | None]: ...
+    @property
+    def untried(self) -> frozenset[str]: ...
 
     def age_from(self, now: Instant) -> Instant:
         """Return since when it counts."""
@@ -110,13 +114,17 @@ class Escalating:
     def _due(
         self, page: Page, escalation: Escalation, now: Instant, given: Circumstances
     ) -> list[Turn]:
-        """Return what is due but for what the page itself tells: its first step, the first time."""
+        """Return what is due but for what the page itself tells: its first step, the first time.
+
+        And for what it has told on the same channel a moment ago, or is about to.
+        """
         severity, since = page.notice.severity, page.age_from(now)
         turns = due(self._routing, escalation, severity, since, now, given)
         return [
             turn
             for turn in turns
-            if turn.step > 1 or turn.round > 0 or turn.channel not in page.told
+            if (turn.step > 1 or turn.round > 0 or turn.channel not in page.told)
+            and not _just_told(page, escalation, turn, now)
         ]
 
 
@@ -145,6 +153,19 @@ def step_of(
             "people": ", ".join(turn.people) or None,
         },
     )
+
+
+def _just_told(page: Page, escalation: Escalation, turn: Turn, now: Instant) -> bool:
+    """Tell whether the page itself is so new on the channel of *turn* that this says nothing new.
+
+    As after an outage, when it is old already when it is told.
+    """
+    at = page.told.get(turn.channel)
+    if at is None:
+        return turn.channel in page.untried
+    pause = escalation.repeat if turn.round > 0 else None
+    # Not what a clock that was ahead has marked: it would be so for as long as that was ahead.
+    return 0 <= now - at < (pause or _PAUSE)
 
 
 def _is_news(page: Page, now: Instant) -> bool:

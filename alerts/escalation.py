@@ -79,23 +79,23 @@ def _of_step(
     begins = since + step.after
     if begins > now:
         return []
-    behind = _behind(routing, step)
-    hours = {channel: _hours(routing, names) for channel, names in behind.items()}
+    people = behind(routing, step)
+    hours = {channel: _hours(routing, names) for channel, names in people.items()}
     rounds = {0} if repeat is None else _rounds(hours.values(), begins, repeat, now, given.times)
     newest: dict[str, int] = {}
     for one in sorted(rounds):
         told = _told(hours, begins + one * (repeat or 0), severity, now, given)
         newest |= dict.fromkeys(told, one)
-    return [Turn(number, one, channel, behind[channel]) for channel, one in newest.items()]
+    return [Turn(number, one, channel, people[channel]) for channel, one in newest.items()]
 
 
-def _behind(routing: Routing, step: Step) -> dict[str, tuple[str, ...]]:
-    """Return the channels of *step*, each with the people behind it."""
-    behind: dict[str, tuple[str, ...]] = dict.fromkeys(step.channels, ())
+def behind(routing: Routing, step: Step) -> dict[str, tuple[str, ...]]:
+    """Return the channels of *step*, each with the people behind it; none for one of its own."""
+    found: dict[str, tuple[str, ...]] = dict.fromkeys(step.channels, ())
     for name in step.people:
         for channel in routing.person(name).channels:
-            behind[channel] = (*behind.get(channel, ()), name)
-    return {channel: () if channel in step.channels else names for channel, names in behind.items()}
+            found[channel] = (*found.get(channel, ()), name)
+    return {channel: () if channel in step.channels else names for channel, names in found.items()}
 
 
 def _hours(routing: Routing, names: Iterable[str]) -> tuple[Hours | None, ...]:

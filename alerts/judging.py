@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
-from alerts.escalation import Circumstances, at_once
+from alerts.escalation import Circumstances, at_once, behind
 from alerts.people import WorkingTime
 from alerts.routing import Routing
 from monitor.facts import Instant
 from monitor.muting import Standing
-from monitor.notices import ACKNOWLEDGED, NOT_ROUTED, Kind, Notice, Severity, Skip
+from monitor.notices import (
+    ACKNOWLEDGED,
+    LATER,
+    NOBODY_NAMED,
+    NOT_ROUTED,
+    SUPERSEDED,
+    Kind,
+    Notice,
+    Reached,
+    Severity,
+    Skip,
+)
+
+_STEP: Final = ("people", "escalation", "escalation_step")
 
 
 class Judge(Protocol):
@@ -18,6 +31,9 @@ class Judge(Protocol):
 
     def why_not(self, notice: Notice, channel: str, now: Instant) -> Skip | None:
         """Return why *notice* is not to be told on *channel*; None: it is."""
+
+    def reached(self, notice: Notice, channel: str) -> Reached:
+        """Return whom *notice* reaches on *channel*, for the evidence."""
 
     def shows(self, processor: str, rule: str, channel: str, now: Instant) -> bool:
         """Tell whether the open duties of *processor* under *rule* are shown on *channel*."""
@@ -28,6 +44,9 @@ class Everything:
 
     def why_not(self, notice: Notice, channel: str, now: Instant) -> Skip | None:  # noqa: ARG002 - as the protocol
         return None
+
+    def reached(self, notice: Notice, channel: str) -> Reached:  # noqa: ARG002 - as the protocol
+        return NOBODY_NAMED
 
     def shows(self, processor: str, rule: str, channel: str, now: Instant) -> bool:  # noqa: ARG002 - as the protocol
         return True
@@ -51,15 +70,31 @@ class BySettings:
     def why_not(self, notice: Notice, channel: str, now: Instant) -> Skip | None:
         """Return why *notice* is not for *channel* now.
 
-        What was written for one channel is for that; only its page being acknowledged, or a
-        silence, keeps it back.
+        What was written for one channel is for that; only its page being acknowledged, the next
+        of its kind, or a silence keeps it back.
         """
         standing = self._standings.standing(notice, now)
-        if notice.channel is None and channel not in self._told_at_once(notice, standing, now):
-            return NOT_ROUTED
-        if notice.kind is Kind.ESCALATED and standing.acknowledged:
+        told = self._told_at_once(notice, standing, now)
+        if channel not in told:
+            return NOT_ROUTED._replace(instead=told) if told else LATER
+        acknowledged = notice.kind is Kind.ESCALATED and standing.acknowledged
+        if acknowledged or channel in standing.late:
             return ACKNOWLEDGED
+        newer = standing.newer
+        if newer is not None and channel in self._told_at_once(newer, standing, now):
+            return SUPERSEDED
         return standing.muted(notice, now)
+
+    def reached(self, notice: Notice, channel: str) -> Reached:
+        """Return who is behind *channel* in the first step, or in that which *notice* is."""
+        people, name, step = (notice.body.get(one) for one in _STEP)
+        if notice.kind is Kind.ESCALATED and isinstance(step, int):
+            return Reached(str(people) if people else None, str(name) if name else None, step)
+        for one in self._routing.of(notice).escalations:
+            names = behind(self._routing, one.steps[0]).get(channel)
+            if names is not None:
+                return Reached(", ".join(names) or None, one.name, 1)
+        return NOBODY_NAMED
 
     def shows(self, processor: str, rule: str, channel: str, now: Instant) -> bool:
         """Tell whether the page of such a duty is for *channel*, at whatever time of the day."""
@@ -76,6 +111,8 @@ class BySettings:
         return channel in routed.channels.union(*first)
 
     def _told_at_once(self, notice: Notice, standing: Standing, now: Instant) -> frozenset[str]:
+        if notice.channel is not None:
+            return frozenset({notice.channel})
         routed = self._routing.of(notice)
         given = Circumstances(times=self._times(), broken=standing.broken)
         first = [

@@ -6,9 +6,12 @@ The label ``channel`` is one of the configured channels. All of it is called fro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from monitor.facts import Instant
+
+CHORES: Final = "_chores"
+"""What the loop of chores is called in metrics, where senders have their channel's name."""
 
 
 class Metrics(Protocol):
@@ -21,7 +24,10 @@ class Metrics(Protocol):
         """``facetally_notice_failures_total{channel,permanent}``: attempts that failed."""
 
     def shown(self, channel: str, *, ok: bool) -> None:
-        """``facetally_duty_posts_total{channel,outcome}``: re-posts of the open duties."""
+        """``facetally_duty_posts_total{channel,outcome}``: re-posts of the open duties.
+
+        Not *ok* is any end but the receiver's confirmation, an error of ours too.
+        """
 
     def crashed(self, channel: str) -> None:
         """``facetally_alerts_errors_total{channel}``: errors that are not the receiver's."""
@@ -33,7 +39,7 @@ class Metrics(Protocol):
         """Three gauges by channel, zero when all is delivered.
 
         ``facetally_notices_waiting``, ``facetally_notices_failing`` and
-        ``facetally_notices_oldest_waiting_seconds``.
+        ``facetally_notice_oldest_waiting_timestamp_seconds``.
         """
 
     def pages(self, waiting: int, oldest_s: float, after_last: int) -> None:

@@ -2,9 +2,9 @@
 
 At least once: who dies between sending and marking leaves a lease that runs out, and the notice
 goes again under the same key. Nothing is ever given up, and what is not delivered is shown. A
-page is never put off for longer than ``PAGE_PAUSE``, whatever the refusal was: a proxy that
-answers 404 for the seconds of a deploy must not cost an hour. A notice that cannot be sent holds
-up no other.
+page is never put off for longer than ``PAGE_PAUSE``, whatever the refusal was and whatever the
+receiver asked for: a proxy that answers 404 or 429 for the seconds of a deploy must not cost an
+hour. A notice that cannot be sent holds up no other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from alerts.channel import Channel, NotDelivered
 from alerts.judging import Everything, Judge
 from alerts.metrics import Metrics, NoMetrics
 from monitor.facts import Instant
-from monitor.notices import LONGEST_PAUSE, Claim, Outbox, Severity, Skip
+from monitor.notices import LONGEST_PAUSE, NOBODY_NAMED, Claim, Outbox, Reached, Severity, Skip
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Retry:
     """When to try again. *lease_us* must outlast one attempt, or a repeat is certain.
 
     *longest_us* is no longer than ``LONGEST_PAUSE``: what waits longer is taken as due. It is for
-    what a receiver asked for and for what wakes nobody up; else a page waits for *page_us*.
+    what wakes nobody up; a page never waits for longer than *page_us*.
 
     *jitter* gives numbers of [0, 1), so that receivers that failed together are not tried
     together for ever.
@@ -59,13 +59,13 @@ class Retry:
         """Return the pause in microseconds after the failure of attempt number *attempts*.
 
         Doubles from two seconds up to *page_us* or *longest_us*, give or take a quarter, and is
-        never shorter than the receiver asked for.
+        not shorter than the receiver asked for, up to the same.
         """
         longest = self.page_us if severity is Severity.PAGE else self.longest_us
         doubled = SECOND * 2 ** min(attempts, 32)
         pause = min(int(doubled * (0.75 + self.jitter() / 2)), longest)
         asked = int((error.retry_after_s or 0.0) * SECOND)
-        return max(pause, min(asked, self.longest_us))
+        return max(pause, min(asked, longest))
 
 
 _RETRY: Final = Retry()
@@ -81,14 +81,14 @@ def send_next(
 ) -> Turn:
     """Offer the notice that *channel* has owed longest, and return what came of it.
 
-    One that *judge* has a reason against is skipped. A judge that fails keeps nothing back.
+    One that *judge* has a reason against is skipped, unless it is that others tell it and nobody
+    does. A judge that fails keeps nothing back.
     """
     claim = outbox.claim(channel.name, now, retry.lease_us)
     if claim is None:
         return Turn.NONE_DUE
     skip = _judged(judge, claim, now)
-    if skip is not None:
-        outbox.skipped(claim, now, skip)
+    if skip is not None and outbox.skipped(claim, now, skip):
         return Turn.SKIPPED
     try:
         answer = channel.send(claim.notice, now)
@@ -97,7 +97,16 @@ def send_next(
         _put_back(outbox, claim, now + pause, exc)
         metrics.failed(channel.name, permanent=exc.permanent)
         return Turn.REFUSED
-    outbox.sent(claim, now, answer)
+    except Exception as exc:
+        # Whatever is wrong here, nobody was told: the channel has to count as failing.
+        log.exception("channel %s: error, goes on", channel.name)
+        error = NotDelivered(f"an error of ours ({type(exc).__name__})")
+        pause = retry.after(claim.attempts, error, claim.notice.severity)
+        _put_back(outbox, claim, now + pause, error)
+        metrics.crashed(channel.name)
+        metrics.failed(channel.name, permanent=False)
+        return Turn.REFUSED
+    outbox.sent(claim, now, answer, _reached(judge, claim))
     metrics.sent(channel.name)
     return Turn.SENT
 
@@ -108,6 +117,14 @@ def _judged(judge: Judge, claim: Claim, now: Instant) -> Skip | None:
     except Exception:
         log.exception("channel %s: whether to send cannot be told, so it is sent", claim.channel)
         return None
+
+
+def _reached(judge: Judge, claim: Claim) -> Reached:
+    try:
+        return judge.reached(claim.notice, claim.channel)
+    except Exception:
+        log.exception("channel %s: who is behind it cannot be told", claim.channel)
+        return NOBODY_NAMED
 
 
 def _put_back(outbox: Outbox, claim: Claim, again_at: Instant, error: NotDelivered) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from alerts.people import Person
+from alerts.values import Language
 from monitor.facts import Instant
 from monitor.notices import Kind, Notice, Severity
 
@@ -50,6 +51,7 @@ class Route:
     channels: tuple[str, ...] = ()
     escalation: str | None = None
     continues: bool = False
+    language: Language | None = None
 
     def takes(self, notice: Notice) -> bool:
         """Tell whether *notice* is meant; one without a processor or rule has none that is."""
@@ -98,6 +100,17 @@ class Routing:
         if not channels and not escalations:
             return Routed(frozenset(self.channels))
         return Routed(frozenset(channels), tuple(escalations.values()))
+
+    def language(self, notice: Notice, channel: str) -> Language | None:
+        """Return the language of the first route that leads *notice* to *channel* and has one."""
+        for route, escalation in self._taking(notice):
+            steps = () if escalation is None else escalation.steps
+            led = set(route.channels).union(*(self.behind(step) for step in steps))
+            if route.language is not None and channel in led:
+                return route.language
+            if not route.continues:
+                break
+        return None
 
     def person(self, name: str) -> Person:
         """Return who is called *name*; the settings have nobody else in a step."""

@@ -17,7 +17,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 
 from alerts.channel import Channel, NotDelivered, StateChannel
 from alerts.judging import Everything, Judge
-from alerts.metrics import Metrics, NoMetrics
+from alerts.metrics import CHORES, Metrics, NoMetrics
 from alerts.outbox import SECOND, Retry, Turn, send_next
 from monitor.facts import Instant
 from monitor.notices import ClosedDuty, OpenDuty, Outbox
@@ -34,9 +34,6 @@ _AFTER_REFUSAL_S: Final = 0.1
 _LAST_ATTEMPT_S: Final = 25.0  # what attempts under way may take in all, once told to stop
 _CHORES_EVERY_S: Final = 2.0
 _EVERYTHING: Final = Everything()
-
-CHORES: Final = "_chores"
-"""What the loop of chores is called in metrics, where senders have their channel's name."""
 
 
 class Chore(Protocol):
@@ -173,6 +170,18 @@ class Sender:
             return False
         # After a failure sooner, so that one lost post does not let an alert end.
         self._show_at = up + channel.every_us // 4
+        try:
+            self._post_state(channel, now)
+        except Exception as exc:
+            self._metrics.shown(channel.name, ok=False)
+            if isinstance(exc, NotDelivered):
+                return False
+            raise  # whoever is at fault, the duties are not shown
+        self._show_at = up + channel.every_us
+        self._metrics.shown(channel.name, ok=True)
+        return True
+
+    def _post_state(self, channel: StateChannel, now: Instant) -> None:
         duties = self._shown(self._outbox.open_duties(), now)
         closed = self._shown(self._outbox.closed_duties_since(now - channel.closed_for_us), now)
         life = channel.told_for_us
@@ -183,11 +192,7 @@ class Sender:
         except NotDelivered as exc:
             what = (len(duties), len(told), channel.name, exc)
             log.warning("%d open duties, %d notices not shown again on %s: %s", *what)
-            self._metrics.shown(channel.name, ok=False)
-            return False
-        self._show_at = up + channel.every_us
-        self._metrics.shown(channel.name, ok=True)
-        return True
+            raise
 
     def _shown(self, duties: Sequence[_D], now: Instant) -> Sequence[_D]:
         """Return those of *duties* that are for this channel."""

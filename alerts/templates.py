@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from alerts import values, words
 from alerts.channel import BadSettings
 from alerts.values import LANGUAGES, Language, Words
-from monitor.notices import Notice, Severity
+from monitor.notices import Kind, Notice, Severity
 
 _MARKS: Final = {
     Severity.PAGE: Words("[PAGE] {}", "【紧急】{}"),
@@ -21,6 +21,10 @@ _RULE_ALONE: Final = Words("{} ({})", "{}（{}）")
 _DUTY: Final = Words("duty: {}", "义务编号：{}")
 _AT: Final = Words("noticed: {}", "发现时间：{}")
 _KEY: Final = Words("notice: {}", "通知编号：{}")
+_ACK: Final = Words(
+    "to acknowledge: facetally ack {} --by NAME", "确认命令：facetally ack {} --by 姓名"
+)
+_NOT_TO_ACK: Final = frozenset({Kind.ESCALATED, Kind.TEST})  # a step names its page
 _LONGEST_TITLE, _LONGEST_LINE, _LONGEST_BODY = 240, 700, 5_000
 
 
@@ -35,7 +39,7 @@ def message(notice: Notice, language: Language) -> Message:
     """Return *notice* in *language*; the same notice gives the same message for ever.
 
     What matters comes first, for a service or a small screen cuts off the end; which notice it is
-    comes last, and is in every message.
+    comes last, and is in every message; before it, how a page is acknowledged.
     """
     title = _MARKS[notice.severity].in_(language).format(words.title(notice, language))
     facts = [one.in_(language) for one in words.clauses(notice.body)]
@@ -44,6 +48,7 @@ def message(notice: Notice, language: Language) -> Message:
         (_RULE, _named_rule(notice.rule, language)),
         (_DUTY, notice.duty),
         (_AT, values.instant(notice.created_at, language)),
+        (_ACK, notice.key if _to_acknowledge(notice) else None),
         (_KEY, notice.key),
     )
     names = _lines(form.in_(language).format(text) for form, text in named if text)
@@ -57,6 +62,10 @@ def checked_language(text: str) -> Language:
         if text == language:
             return language
     raise BadSettings(f"language: must be one of {', '.join(LANGUAGES)}")
+
+
+def _to_acknowledge(notice: Notice) -> bool:
+    return notice.severity is Severity.PAGE and notice.kind not in _NOT_TO_ACK
 
 
 def _named_rule(rule: str | None, language: Language) -> str | None:

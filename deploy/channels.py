@@ -12,6 +12,7 @@ from alerts.channels.alertmanager import Alertmanager, AlertmanagerSettings
 from alerts.channels.apprise_channel import AppriseChannel, AppriseSettings
 from alerts.channels.log import Log, LogSettings
 from alerts.channels.webhook import Webhook, WebhookSettings
+from alerts.origin import NOWHERE, Origin
 from alerts.templates import checked_language
 from alerts.values import Language
 from deploy.channel_secrets import NotHere, Secrets
@@ -38,6 +39,7 @@ class _Given(NamedTuple):
     secrets: Secrets
     here: Path
     language: Language
+    origin: Origin
 
 
 def read_channels(
@@ -45,6 +47,7 @@ def read_channels(
     here: Path,
     environ: Mapping[str, str],
     language: str = "en",
+    origin: Origin = NOWHERE,
 ) -> list[ChannelSettings]:
     """Return the channels in *tables*; without any, notices go to the log.
 
@@ -55,7 +58,8 @@ def read_channels(
     if not tables:
         return [LogSettings()]
     channels = [
-        _channel(_Given(table, Secrets(table, here, environ), here, spoken)) for table in tables
+        _channel(_Given(table, Secrets(table, here, environ), here, spoken, origin))
+        for table in tables
     ]
     names = [channel.name for channel in channels]
     for table, name in zip(tables, names, strict=True):
@@ -72,18 +76,27 @@ def _channel(given: _Given) -> ChannelSettings:
         *some, last = (f'"{one}"' for one in _KINDS)
         raise BadConfig(f"{table.at}.kind: must be {', '.join(some)} or {last}")
     try:
-        channel = read(given)
-    except NotHere as exc:
-        return Unready(checked_name(table.text("name", kind)), str(exc))
+        channel = _read_or_unready(read, given, kind)
     except BadSettings as exc:
         raise BadConfig(f"{table.at}.{exc}") from None
-    table.finish()
+    if not isinstance(channel, Unready):  # then not every key was taken
+        table.finish()
     return channel
+
+
+def _read_or_unready(
+    read: Callable[[_Given], ChannelSettings], given: _Given, kind: str
+) -> ChannelSettings:
+    try:
+        return read(given)
+    except NotHere as exc:
+        return Unready(checked_name(given.table.text("name", kind)), str(exc))
 
 
 def _alertmanager(given: _Given) -> AlertmanagerSettings:
     table, secrets = given.table, given.secrets
     return AlertmanagerSettings(
+        origin=given.origin,
         name=table.text("name", "alertmanager"),
         timeout_s=table.number("timeout_s", 10.0, least=0.0),
         ca_file=table.file("ca_file", given.here),
@@ -101,6 +114,7 @@ def _alertmanager(given: _Given) -> AlertmanagerSettings:
 def _webhook(given: _Given) -> WebhookSettings:
     table, secrets = given.table, given.secrets
     return WebhookSettings(
+        origin=given.origin,
         name=table.text("name", "webhook"),
         timeout_s=table.number("timeout_s", 10.0, least=0.0),
         ca_file=table.file("ca_file", given.here),
@@ -116,6 +130,7 @@ def _webhook(given: _Given) -> WebhookSettings:
 def _apprise(given: _Given) -> AppriseSettings:
     table, secrets = given.table, given.secrets
     return AppriseSettings(
+        origin=given.origin,
         name=table.text("name", "apprise"),
         language=_language(table.text("language", given.language), f"{table.at}."),
         timeout_s=table.number("timeout_s", 30.0, least=0.0),

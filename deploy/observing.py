@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry
 
+from alerts.metrics import CHORES
 from deploy.reading import BadConfig
 from deploy.wiring import Monitor, clock, sources_of
 from monitor.facts import Instant
@@ -127,6 +128,11 @@ class Turning(AlertsMetrics):
         super().__init__(registry)
         self._on_turn = on_turn
 
+    def known(self, loops: Iterable[str], now: Instant) -> None:
+        """Show *loops* from the start on: one that never ends its first turn must have a series."""
+        for name in loops:
+            super().turned(name, now)
+
     def turned(self, channel: str, now: Instant) -> None:
         """Tell of a turn that did what it should."""
         super().turned(channel, now)
@@ -148,6 +154,7 @@ def serve_alerts_metrics(
     registry = new_registry()
     metrics = Turning(registry, on_turn)
     settings = monitor.settings
+    metrics.known((*(one.name for one in settings.channels), CHORES), clock())
 
     current = calendars.Current(monitor.calendar)
 

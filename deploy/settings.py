@@ -17,18 +17,18 @@ from urllib.parse import urlsplit
 
 from alerts.acknowledging import AckSettings
 from alerts.channel import BadSettings
+from alerts.origin import Origin
 from alerts.routing import Routing
-from deploy.channels import ChannelSettings, read_channels
+from deploy.channels import ChannelSettings, Unready, read_channels
 from deploy.reading import BadConfig, Table
 from deploy.settings_groups import read_groups
 from deploy.settings_people import read_routing
 from deploy.settings_rules import located, read_levels
-from deploy.settings_telling import read_acknowledging, read_ladder
+from deploy.settings_telling import read_acknowledging, read_ladder, silence_days
 from monitor.approach import Levels
 from monitor.groups import Group
 from monitor.limits import RejectLimit
 from monitor.marks import Marks, SystemMark
-from monitor.muting import LONGEST_DAYS
 from monitor.reminders import Ladder
 from monitor.rules import SHIPPED, Rule, RuleError, with_overrides
 from monitor.store.engine import BadDatabaseUrl, checked_url
@@ -90,10 +90,11 @@ class Settings:
     topics: Sequence[TopicSettings]
     sources: Mapping[str, SourceSettings]
     language: str
+    origin: Origin
     channels: Sequence[ChannelSettings]
     routing: Routing
     ladder: Ladder
-    acknowledging: AckSettings | None
+    acknowledging: AckSettings | Unready | None
     silence_max_days: int
     limit: RejectLimit
     remind_working_days: int
@@ -154,7 +155,10 @@ def parse(found: Mapping[str, object], path: Path | None, environ: Mapping[str, 
     tls = _tls(root.table("tls"), here)
     silent = root.number("silent_after_hours", 0.0, least=0.0)
     language = root.text("language", "en")
-    channels = read_channels(root.tables("channels"), here, environ, language)
+    origin = Origin(
+        installation=root.optional("installation"), runbook_base=root.optional("runbook_base")
+    )
+    channels = read_channels(root.tables("channels"), here, environ, language, origin)
     rules = with_overrides(SHIPPED, [dict(one.raw()) for one in root.tables("rules")])
     settings = Settings(
         path=path,
@@ -185,11 +189,12 @@ def parse(found: Mapping[str, object], path: Path | None, environ: Mapping[str, 
         topics=[_topic(one, sources, silent) for one in root.tables("topics")],
         sources=sources,
         language=language,
+        origin=origin,
         channels=channels,
         routing=read_routing(root, channels, [rule.id for rule in rules]),
         ladder=read_ladder(root.table("reminders")),
-        acknowledging=read_acknowledging(root.table("acknowledge"), here),
-        silence_max_days=root.whole("silence_max_days", LONGEST_DAYS, least=1),
+        acknowledging=read_acknowledging(root.table("acknowledge"), here, environ),
+        silence_max_days=silence_days(root),
         limit=_limit(root.table("reject_limit")),
         remind_working_days=root.whole("remind_working_days", 5, least=1),
         far_percent=root.number("far_percent", 20, least=1),

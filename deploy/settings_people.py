@@ -1,7 +1,8 @@
 """The settings about who is told what: people, escalations, routes. For the alerts process alone.
 
 What could leave somebody untold is refused here, by its key: a person without a channel that
-reaches anybody, a step without anybody, an escalation that begins late or that no route names.
+reaches anybody, a step without anybody, an escalation that begins late or that no route names, a
+route of pages to a log.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final, TypeVar
 
+from alerts.channel import BadSettings
 from alerts.channels.log import LogSettings
 from alerts.people import Hours, Person
 from alerts.routing import PAGES, Escalation, Route, Routing, Step
+from alerts.templates import checked_language
+from alerts.values import Language
 from deploy.channels import ChannelSettings
 from deploy.reading import BadConfig, Table
+from deploy.settings_untold import check_pages_reach
 from monitor.facts import Instant
 from monitor.notices import Kind, Severity
 
@@ -33,6 +38,7 @@ def read_routing(root: Table, channels: Sequence[ChannelSettings], rules: Iterab
     escalations = _escalations(root.tables("escalations"), known, people)
     tables = root.tables("routes")
     routes = [_route(table, known, escalations, set(rules)) for table in tables]
+    check_pages_reach(routes, escalations, known)
     for name in escalations:
         if all(route.escalation != name for route in routes):
             raise BadConfig(
@@ -65,7 +71,7 @@ def _person(table: Table, known: Mapping[str, bool]) -> Person:
     if not any(known[one] for one in channels):
         raise BadConfig(f"{table.at}.channels: give one that reaches {name!r}; a log wakes nobody")
     hours = table.text("hours", "always")
-    begins, ends = _minutes(table, "from", "09:00"), _minutes(table, "to", "18:00")
+    begins, ends = time_of_day(table, "from", "09:00"), time_of_day(table, "to", "18:00")
     if hours not in {"always", "working"}:
         raise BadConfig(f'{table.at}.hours: must be "always" or "working"')
     if begins >= ends:
@@ -75,7 +81,8 @@ def _person(table: Table, known: Mapping[str, bool]) -> Person:
     return Person(name=name, channels=channels, hours=working)
 
 
-def _minutes(table: Table, key: str, default: str) -> int:
+def time_of_day(table: Table, key: str, default: str) -> int:
+    """Return minutes since midnight. Raises BadConfig."""
     text = table.text(key, default)
     if not _TIME.fullmatch(text):
         raise BadConfig(f"{table.at}.{key}: must be a time of the day, such as {default}")
@@ -166,6 +173,7 @@ def _route(
         channels=_channels(table, "channels", known),
         escalation=escalation,
         continues=table.flag("continue", default=False),
+        language=_language(table),
     )
     table.finish()
     if not route.channels and route.escalation is None:
@@ -174,6 +182,14 @@ def _route(
         if getattr(route, name) == frozenset():
             raise BadConfig(f"{table.at}.{name}: name one, or leave it out: it takes any")
     return route
+
+
+def _language(table: Table) -> Language | None:
+    text = table.optional("language")
+    try:
+        return None if text is None else checked_language(text)
+    except BadSettings as exc:
+        raise BadConfig(f"{table.at}.{exc}") from None
 
 
 def _known_rules(table: Table, rules: Collection[str]) -> frozenset[str] | None:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from http import HTTPStatus
 
-from alerts.acknowledging import Answered, serving
+from alerts.acknowledging import Answered, Refused, serving
+from alerts.acknowledging import Said as Asked
+from alerts.channel import Channel
+from alerts.channels.apprise_channel import AppriseChannel
 from alerts.escalating import Escalating
 from alerts.judging import BySettings
 from alerts.metrics import Metrics
 from alerts.people import WorkingTime
 from alerts.service import Beside
+from alerts.speaking import Speaking
+from deploy.channels import Unready
 from deploy.reading import BadConfig
+from deploy.settings import Settings
 from deploy.wiring import Monitor, clock
 from monitor.calendars import BadCalendar
 from monitor.facts import Instant
 from monitor.store import calendars
-from monitor.store.acknowledging import Said, acknowledge
+from monitor.store.acknowledging import Said, Several, acknowledge
 from monitor.store.engine import Engine, reading
 from monitor.store.muted import Expiring, Standings
 from monitor.store.pages import Pages
@@ -64,23 +71,39 @@ def beside(monitor: Monitor, metrics: Metrics) -> Beside:
     )
 
 
+def spoken(channel: Channel, settings: Settings) -> Channel:
+    """Return *channel* with the languages of the routes, if it speaks one."""
+    if isinstance(channel, AppriseChannel):
+        return Speaking(channel, settings.routing)
+    return channel
+
+
 @contextmanager
-def acknowledging(monitor: Monitor) -> Iterator[tuple[str, int] | None]:
-    """Take acknowledgements over HTTP where the settings say so; yield where. Raises BadConfig."""
+def acknowledging(
+    monitor: Monitor, count: Callable[[int], None] = lambda _: None
+) -> Iterator[tuple[str, int] | None]:
+    """Take acknowledgements over HTTP where the settings say so; yield where. Raises BadConfig.
+
+    *count* is called with the status of each answer.
+    """
     settings = monitor.settings.acknowledging
     if settings is None:
         yield None
         return
+    if isinstance(settings, Unready):
+        raise BadConfig(settings.why)
 
-    def taken(what: str, by: str, reason: str | None, now: Instant) -> Answered | None:
-        done = acknowledge(
-            monitor.engine, Said(what=what, by=by, how="webhook", reason=reason), now
-        )
+    def taken(said: Asked, until: Instant, now: Instant) -> Answered | None:
+        meant = Said(**said._asdict(), how="webhook", until=until)
+        try:
+            done = acknowledge(monitor.engine, meant, now)
+        except Several as exc:
+            raise Refused(HTTPStatus.CONFLICT, str(exc)) from None
         return None if done is None else Answered(done.now, done.before)
 
     with ExitStack() as stack:
         try:
-            where = stack.enter_context(serving(settings, taken, clock))
+            where = stack.enter_context(serving(settings, taken, clock, count))
         except OSError as exc:
             raise BadConfig(
                 f"acknowledge.address: {settings.address} cannot be taken ({exc.strerror})"

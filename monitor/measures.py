@@ -103,6 +103,14 @@ UNVERIFIED = _ledger(
     "processor",
     "reason",
 )
+UNVERIFIED_TOPIC = _ledger(
+    "unverified_topic",
+    "1 while the number of the processor is unverified because this topic is missing or silent; "
+    "absent otherwise.",
+    "processor",
+    "topic",
+    "reason",
+)
 RECOUNT = _ledger(
     "recount_pending",
     "1 while late facts wait to be looked back on for the trigger day.",
@@ -293,6 +301,14 @@ STEP_UNREACHABLE = _sends_now(
     "step",
 )
 SILENCES = _sends_now("silences_active", "Silences in force.")
+REACHING = _sends_now(
+    "channels_reaching", "Channels of the settings that can reach somebody: all but logs."
+)
+ACKNOWLEDGEMENTS = _sends(
+    "acknowledgement_requests_total",
+    "Requests at /ack by the status of the answer; 401: not signed by a key of ours, or too late.",
+    "status",
+)
 
 
 def catalogue(where: str | None = None) -> tuple[Spec, ...]:

@@ -170,6 +170,9 @@ def _put_numbers(
     reasons = {why.reason for why in one.unverified}
     for doubt in Doubt:
         sheet.put(measures.UNVERIFIED, doubt in reasons, name, doubt.value)
+    for why in one.unverified:
+        if why.reason in {Doubt.TOPIC_MISSING, Doubt.SOURCE_SILENT}:
+            sheet.put(measures.UNVERIFIED_TOPIC, 1, name, why.topic, why.reason.value)
     sheet.put(measures.RECOUNT, one.recount_pending, name)
     systems = sorted(one.stock.systems.items(), key=lambda item: (-item[1], item[0]))
     for system, individuals in systems[:most]:
@@ -315,6 +318,8 @@ class AlertsMetrics:
         self.unreachable = _gauge(measures.UNREACHABLE, registry)
         self.step_unreachable = _gauge(measures.STEP_UNREACHABLE, registry)
         self.silences_active = _gauge(measures.SILENCES, registry)
+        self.channels_reaching = _gauge(measures.REACHING, registry)
+        self.acknowledgements = _counter(measures.ACKNOWLEDGEMENTS, registry)
 
     def sent(self, channel: str) -> None:
         self.notices_sent.labels(channel).inc()
@@ -347,6 +352,10 @@ class AlertsMetrics:
 
     def silences(self, lasting: int) -> None:
         self.silences_active.set(lasting)
+
+    def acknowledged(self, status: int) -> None:
+        """Count a request at ``/ack`` by what it was answered; no part of the alerts' protocol."""
+        self.acknowledgements.labels(str(status)).inc()
 
 
 # -- serving ------------------------------------------------------------------------------------

@@ -12,8 +12,20 @@ from monitor.notices import Kind, Notice, Severity, Skip
 _DAY: Final = 24 * 3600 * 1_000_000
 _CLOCKS_DIFFER: Final = 3600 * 1_000_000
 LONGEST_DAYS: Final = 30
-NEVER: Final = frozenset({Kind.DUTY_OPENED})
-"""No silence mutes these: that somebody owes something is news, once."""
+NEVER: Final = frozenset({Kind.DUTY_OPENED, Kind.DUTY_MOVED})
+"""No silence mutes these: that somebody owes something, or has less time for it, is news."""
+
+
+def always_told(notice: Notice) -> bool:
+    """Tell whether no silence mutes *notice*.
+
+    So it is for ``NEVER``, for the last day of a duty and each day on which it is overdue, and for
+    what escalates one of these: it goes on until somebody acknowledges it.
+    """
+    kind = notice.body.get("escalated_kind") if notice.kind is Kind.ESCALATED else notice.kind.value
+    left = notice.body.get("working_days_left")
+    last = kind == Kind.REMINDER and isinstance(left, int) and left <= 0
+    return kind in NEVER or last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +54,7 @@ class Silence:
 
     def takes(self, notice: Notice) -> bool:
         """Tell whether *notice* is meant; an escalation is meant with what it escalates."""
-        if notice.kind in NEVER:
+        if always_told(notice):
             return False
         kinds = {notice.kind.value, notice.body.get("escalated_kind")}
         asked = (
@@ -59,12 +71,15 @@ class Standing:
     """What is known beside the settings when a notice is to be told.
 
     *broken* are the channels that have failed for long; *acknowledged* is about the page that the
-    notice escalates.
+    notice escalates. *newer* is the next reminder of its duty, or the next round of its step.
+    *late* are the channels that became known after somebody acknowledged the notice itself.
     """
 
     silences: Sequence[Silence] = ()
     broken: frozenset[str] = frozenset()
     acknowledged: bool = False
+    newer: Notice | None = None
+    late: frozenset[str] = frozenset()
     longest_days: int = LONGEST_DAYS
 
     def muted(self, notice: Notice, now: Instant) -> Skip | None:

@@ -72,7 +72,7 @@ class Kind(StrEnum):
 
 
 class Severity(StrEnum):
-    """Whether somebody is woken up, told, or may read it later."""
+    """Whether somebody is woken up, told, or may read it later. The most urgent is told first."""
 
     PAGE = "page"
     WARNING = "warning"
@@ -141,17 +141,39 @@ class OpenDuty:
 
 
 class Skip(NamedTuple):
-    """Why a channel is not to tell a notice: a word, and the number of the silence if it is one."""
+    """Why a channel is not to tell a notice: a word, and the number of the silence if it is one.
+
+    If there are channels that tell it *instead*, it is only skipped if somebody does tell it.
+    """
 
     why: str
     silence: int | None = None
+    instead: frozenset[str] = frozenset()
 
 
 NOT_ROUTED = Skip("not_routed")
 """The routes give it to other channels."""
 
+LATER = Skip("later")
+"""Those who are told work at another time; then they get the step of its escalation."""
+
 ACKNOWLEDGED = Skip("acknowledged")
-"""Somebody has acknowledged the page that it escalates."""
+"""Somebody has acknowledged the page that it escalates, or it, before there was this channel."""
+
+SUPERSEDED = Skip("superseded")
+"""The next reminder of its duty, or the next round of its step, is told on this channel."""
+
+
+class Reached(NamedTuple):
+    """Whom a notice reaches on a channel: *people* by name, as a *step* of an *escalation*."""
+
+    people: str | None = None
+    escalation: str | None = None
+    step: int | None = None
+
+
+NOBODY_NAMED = Reached()
+"""The channel itself."""
 
 
 class Told(NamedTuple):
@@ -194,11 +216,14 @@ class Outbox(Protocol):
 
         Each is owed every notice created since it became known, those about a duty of the
         ``NEWS_OF_DUTIES`` before that, and those that no channel has delivered. A channel left
-        out is owed nothing new and shown no more; its deliveries are kept.
+        out is owed nothing new and shown no more; its deliveries are kept, and whom routes had
+        passed over for it is owed them again. So is what every channel was passed over for.
         """
 
     def claim(self, channel: str, now: Instant, lease_us: int) -> Claim | None:
         """Take the notice of *channel* that has been due longest, or None if none is due.
+
+        A page goes before a warning, and that before what is only told.
 
         Moves its ``not_before`` to *now* + *lease_us* and counts the attempt, guarded by the
         count, so that of two callers one gets it. Who dies with a claim loses it with time.
@@ -206,14 +231,19 @@ class Outbox(Protocol):
         now. Whose clock wrote the notice never matters.
         """
 
-    def sent(self, claim: Claim, now: Instant, answer: str) -> None:
+    def sent(self, claim: Claim, now: Instant, answer: str, to: Reached = NOBODY_NAMED) -> None:
         """Mark as delivered, even if the lease has run out: it has arrived. First mark stays."""
 
     def failed(self, claim: Claim, again_at: Instant, error: str) -> None:
         """Keep *error* to be shown, due again at *again_at*; no effect on a lease lost since."""
 
-    def skipped(self, claim: Claim, now: Instant, skip: Skip) -> None:
-        """Mark as not to be told on this channel: neither delivered nor owed. First mark stays."""
+    def skipped(self, claim: Claim, now: Instant, skip: Skip) -> bool:
+        """Mark as not to be told on this channel: neither delivered nor owed. First mark stays.
+
+        Of those who tell it *instead*, who was passed over is owed it again if nobody else has or
+        tells it, and if this channel has tried to. False, and no mark, if then there is nobody:
+        it is for this channel all the same.
+        """
 
     def open_duties(self) -> Sequence[OpenDuty]:
         """Return every duty that is owed now, with its current days."""

@@ -7,15 +7,20 @@ late, gets the rung that today is on and nothing of those before it. Days are Be
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import pairwise
 from typing import Final
 
 from monitor.duties import Duty
 from monitor.facts import Instant
 from monitor.notices import Kind, Severity, key_of
-from monitor.workdays import Calendar, beijing_day
+from monitor.workdays import Calendar, beijing_day, overdue_from
 
 DEFAULT: Final = (20, 10, 5, 3, 1)
+MORNING: Final = 9 * 60
+_MINUTE: Final = 60 * 1_000_000
+_DAY: Final = 24 * 60
+_ONE: Final = timedelta(days=1)
 _PAGES, _WARNS = 1, 5  # working days left from which on somebody is woken, is warned
 
 
@@ -23,13 +28,17 @@ _PAGES, _WARNS = 1, 5  # working days left from which on somebody is woken, is w
 class Ladder:
     """Working days left at which a duty is told again, descending; ValueError for any other.
 
-    The last day itself and each day after it are always told.
+    The last day itself and each day after it are always told. All from *at* on, in minutes since
+    midnight in Beijing: a day that begins wakes nobody.
     """
 
     working_days: tuple[int, ...] = DEFAULT
+    at: int = MORNING
 
     def __post_init__(self) -> None:
         days = self.working_days
+        if not 0 <= self.at < _DAY:
+            raise ValueError("'at' is a time of the day")
         if any(day < 1 for day in days):
             raise ValueError("a rung is 1 or more working days before the last day")
         if any(later >= earlier for earlier, later in pairwise(days)):
@@ -48,10 +57,12 @@ class Rung:
 def rung_due(duty: Duty, ladder: Ladder, calendar: Calendar, now: Instant) -> Rung | None:
     """Return the rung to be told of *duty* now, if it is owed; telling it twice is for its key.
 
-    None before the first rung, and while today is on the rung on which it was opened: the page
-    that opened it has said so. Of a provisional deadline the early end counts.
+    None before the first rung, before the time of the day, and while today is on the rung on
+    which it was opened: the page that opened it has said so. Of a provisional deadline the early
+    end counts. A clock of hours waits for no time of the day.
     """
-    if not duty.owed:
+    early = now < overdue_from(beijing_day(now) - _ONE) + ladder.at * _MINUTE
+    if not duty.owed or (early and duty.deadline.due_at is None):
         return None
     rung = _rung(duty, ladder, calendar, now)
     opened_on = _rung(duty, ladder, calendar, min(duty.opened_at, now))

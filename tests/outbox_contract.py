@@ -33,6 +33,7 @@ NOW: Instant = 1_790_000_000_000_000
 SECOND = 1_000_000
 LEASE = 60 * SECOND
 DAY = 24 * 3600 * SECOND
+ELSEWHERE = Skip("not_routed", instead=frozenset({"webhook"}))
 
 
 class Desk(Outbox, Protocol):
@@ -55,12 +56,13 @@ def notice(
     duty: str | None = None,
     kind: Kind = Kind.GAP,
     channel: str | None = None,
+    severity: Severity = Severity.PAGE,
 ) -> Notice:
     """A notice with the facts of a real one."""
     return Notice(
         key=key_of(kind, name),
         kind=kind,
-        severity=Severity.PAGE,
+        severity=severity,
         processor="acme 第一",
         rule="frt.file",
         duty=duty,
@@ -116,6 +118,15 @@ class OutboxContract:
         desk.put(notice("early", at=NOW - 2))
 
         assert claimed(desk, "log") == [key_of(Kind.GAP, "early"), key_of(Kind.GAP, "late")]
+
+    def test_a_page_is_claimed_before_whatever_wakes_nobody(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW - 10)
+        desk.put(notice("read later", at=NOW - 9, severity=Severity.INFO))
+        desk.put(notice("warned", at=NOW - 8, severity=Severity.WARNING))
+        desk.put(notice("paged", at=NOW - 1))
+        names = ("paged", "warned", "read later")
+
+        assert claimed(desk, "log") == [key_of(Kind.GAP, name) for name in names]
 
     def test_a_notice_written_by_a_clock_that_is_ahead_is_due_at_once(self, desk: Desk) -> None:
         desk.ensure(["log"], NOW)
@@ -328,6 +339,50 @@ class OutboxContract:
         assert claimed(desk, "log", NOW + 10 * LEASE) == []
         assert list(desk.told_since("log", NOW - 1, NOW + DAY)) == []
         assert [found.channel for found in desk.waiting()] == ["webhook"]
+
+    def test_what_others_are_to_tell_is_not_skipped_while_nobody_does(self, desk: Desk) -> None:
+        desk.ensure(["log", "webhook"], NOW)
+        desk.put(notice("a", channel="log"))
+        claim = claim_of(desk)
+
+        assert not desk.skipped(claim, NOW, ELSEWHERE)
+        assert claimed(desk, "log", NOW + LEASE) == [notice("a").key]
+
+    def test_who_was_passed_over_is_owed_it_when_the_next_is_passed_over_too(
+        self, desk: Desk
+    ) -> None:
+        """As when two alerts processes have other routes."""
+        desk.ensure(["log", "webhook"], NOW)
+        desk.put(notice("a"))
+        first = desk.skipped(claim_of(desk), NOW, ELSEWHERE)
+        there = desk.claim("webhook", NOW, LEASE)
+        assert there is not None
+        second = desk.skipped(there, NOW, Skip("not_routed", instead=frozenset({"log"})))
+
+        assert (first, second) == (True, True)
+        assert claimed(desk, "log") == [notice("a").key]
+        assert claimed(desk, "webhook", NOW + 10 * LEASE) == []
+
+    def test_who_was_passed_over_for_a_channel_that_failed_is_owed_it_when_routes_change(
+        self, desk: Desk
+    ) -> None:
+        """Though a third has it: that may be a log."""
+        desk.ensure(["log", "phone", "webhook"], NOW)
+        desk.put(notice("a"))
+        desk.sent(claim_of(desk), NOW, "logged")
+        for channel in ("phone", "webhook"):
+            one = desk.claim(channel, NOW, LEASE)
+            assert one is not None
+            if channel == "phone":
+                desk.skipped(one, NOW, ELSEWHERE)
+            else:
+                desk.failed(one, NOW + 1, "no answer in time")
+        again = desk.claim("webhook", NOW + 1, LEASE)
+        assert again is not None
+        desk.skipped(again, NOW + 1, Skip("not_routed", instead=frozenset({"phone"})))
+
+        assert claimed(desk, "phone", NOW + 1) == [notice("a").key]
+        assert claimed(desk, "webhook", NOW + 10 * LEASE) == []
 
     def test_a_channel_that_was_skipped_counts_as_nobody_who_was_told(self, desk: Desk) -> None:
         desk.ensure(["log"], NOW)

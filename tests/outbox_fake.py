@@ -14,12 +14,15 @@ from typing import Any
 from monitor.facts import Instant
 from monitor.notices import (
     NEWS_OF_DUTIES,
+    NOBODY_NAMED,
+    NOT_ROUTED,
     Claim,
     ClosedDuty,
     Delivery,
     Kind,
     Notice,
     OpenDuty,
+    Reached,
     Severity,
     Skip,
     Told,
@@ -59,7 +62,8 @@ SELECT d.attempts, n.*
 FROM notice_delivery d JOIN notice n USING (key) JOIN notice_channel c ON c.name = d.channel
 WHERE c.known AND d.channel = :channel AND d.sent_at IS NULL AND d.skipped_at IS NULL
 AND (d.not_before <= :now OR d.claimed_at > :ahead)
-ORDER BY CASE WHEN d.attempts = 0 THEN n.created_at ELSE d.not_before END, n.created_at, d.key
+ORDER BY CASE n.severity WHEN 'page' THEN 0 WHEN 'warning' THEN 1 ELSE 2 END,
+CASE WHEN d.attempts = 0 THEN n.created_at ELSE d.not_before END, n.created_at, d.key
 LIMIT 1
 """
 
@@ -138,7 +142,7 @@ class SqliteOutbox:
         told = _notice(row)
         return Claim(told, channel, attempts + 1)
 
-    def sent(self, claim: Claim, now: Instant, answer: str) -> None:
+    def sent(self, claim: Claim, now: Instant, answer: str, to: Reached = NOBODY_NAMED) -> None:  # noqa: ARG002 - evidence is of the real one
         with self._begin() as database:
             database.execute(
                 "UPDATE notice_delivery SET sent_at = ?, said = ?, skipped_at = NULL"
@@ -154,13 +158,34 @@ class SqliteOutbox:
                 (again_at, error, claim.notice.key, claim.channel, claim.attempts),
             )
 
-    def skipped(self, claim: Claim, now: Instant, skip: Skip) -> None:
+    def skipped(self, claim: Claim, now: Instant, skip: Skip) -> bool:
         with self._begin() as database:
+            others = {
+                channel: (sent_at is not None, said if skipped_at is not None else None)
+                for channel, sent_at, said, skipped_at in database.execute(
+                    "SELECT d.channel, d.sent_at, d.said, d.skipped_at FROM notice_delivery d"
+                    " JOIN notice_channel c ON c.name = d.channel"
+                    " WHERE d.key = ? AND d.channel <> ? AND (c.known OR d.sent_at IS NOT NULL)",
+                    (claim.notice.key, claim.channel),
+                )
+            }
+            passed = {name for name, (_, why) in others.items() if why == NOT_ROUTED.why}
+            held = bool(others.keys() - passed)
+            if skip.instead and not held and not passed & skip.instead:
+                return False
+            if skip.instead and (not held or claim.attempts > 1):
+                for name in passed & skip.instead:
+                    database.execute(
+                        "UPDATE notice_delivery SET skipped_at = NULL, not_before = 0"
+                        " WHERE (key, channel) = (?, ?)",
+                        (claim.notice.key, name),
+                    )
             database.execute(
                 "UPDATE notice_delivery SET skipped_at = ?, said = ? WHERE (key, channel) = (?, ?)"
                 " AND sent_at IS NULL AND skipped_at IS NULL",
                 (now, skip.why, claim.notice.key, claim.channel),
             )
+        return True
 
     def open_duties(self) -> Sequence[OpenDuty]:
         with self._begin() as database:

@@ -20,6 +20,7 @@ from alerts import words
 from alerts.channel import BadSettings
 from alerts.channels.http import HttpSettings, Poster, rfc3339
 from alerts.channels.urls import checked_url
+from alerts.origin import NOWHERE, Origin
 from monitor.facts import Instant
 from monitor.notices import Body, ClosedDuty, Kind, Notice, OpenDuty, Severity, Told
 
@@ -47,6 +48,7 @@ class AlertmanagerSettings(HttpSettings):
     life_s: int = 300
     event_life_s: int = 3600
     generator_url: str | None = None
+    origin: Origin = NOWHERE
 
     def __post_init__(self) -> None:
         HttpSettings.__post_init__(self)
@@ -81,7 +83,11 @@ class Alertmanager:
 
     def send(self, notice: Notice, now: Instant) -> str:
         """Return the status code, or raise NotDelivered."""
-        return self._post([self._alert_of(notice, now)], now, {"idempotency-key": notice.key})
+        return self._post(
+            [self._alert_of(notice, now)],
+            now,
+            {"idempotency-key": self._settings.origin.id_of(notice)},
+        )
 
     @property
     def told_for_us(self) -> int:
@@ -113,16 +119,17 @@ class Alertmanager:
             return self._event(notice, now)
         labels = duty_labels(str(notice.processor), str(notice.rule), str(notice.duty))
         end = self._end(now) if notice.kind is Kind.DUTY_OPENED else now
-        annotations = _annotations(words.summary(notice), notice.body)
+        annotations = self._annotations(words.summary(notice), notice.body, notice.kind)
         return self._alert(labels, annotations, notice.created_at, end)
 
     def _event(self, notice: Notice, sent_at: Instant) -> Alert:
         end = sent_at + self._settings.event_life_s * _SECOND
-        annotations = _annotations(words.summary(notice), notice.body)
+        annotations = self._annotations(words.summary(notice), notice.body, notice.kind)
         return self._alert(event_labels(notice), annotations, notice.created_at, end)
 
     def _firing(self, duty: OpenDuty, now: Instant) -> Alert:
-        annotations = _annotations(words.summary_of_duty(duty), duty.body)
+        said = words.summary_of_duty(duty)
+        annotations = self._annotations(said, duty.body, Kind.DUTY_OPENED)
         return self._alert(duty_labels(*_name(duty)), annotations, duty.opened_at, self._end(now))
 
     def _ended(self, duty: ClosedDuty, now: Instant) -> Alert:
@@ -131,9 +138,15 @@ class Alertmanager:
     def _end(self, now: Instant) -> Instant:
         return now + self._settings.life_s * _SECOND
 
+    def _annotations(self, said: words.Words, body: Body, kind: Kind) -> dict[str, str]:
+        runbook = self._settings.origin.runbook_of(kind)
+        return _annotations(said, body) | ({} if runbook is None else {"runbook_url": runbook})
+
     def _alert(
         self, labels: dict[str, str], annotations: dict[str, str], start: Instant, end: Instant
     ) -> Alert:
+        if self._settings.origin.installation is not None:
+            labels = {**labels, "installation": self._settings.origin.installation}
         alert: Alert = {
             "labels": labels,
             "annotations": annotations,

@@ -16,7 +16,8 @@ from typing import Any, Final
 from alerts.channel import BadSettings, NotDelivered, checked_name
 from alerts.channels.courier import Courier, Ended, TooSlow
 from alerts.channels.http import NOT_ALLOWED, PASSING, SLOW
-from alerts.channels.urls import checked_url
+from alerts.channels.urls import check_proxy
+from alerts.origin import NOWHERE, Origin
 from alerts.templates import checked_language, message
 from alerts.values import Language
 from monitor.facts import Instant
@@ -29,9 +30,14 @@ _LOCAL: Final = frozenset(
 )
 _UNSIGNED: Final = frozenset({"form", "forms", "json", "jsons", "xml", "xmls"})
 _TYPES: Final = {Severity.PAGE: "failure", Severity.WARNING: "warning", Severity.INFO: "info"}
+_ENDED: Final = "apprise ended without an answer"
 _WHY: Final = {
     "unknown": "url: apprise knows no such service, or something in it is missing or wrong",
     "unchecked": "url: verify=no is not allowed; give ca_file for authorities of your own",
+    "elsewhere": (
+        "url: leads to an address that is not public; if it is meant, and it is in a network of "
+        "yours: allow_private"
+    ),
     "too_many": "url: has more receivers than can be told within timeout_s; make more channels",
 }
 
@@ -51,6 +57,7 @@ class AppriseSettings:
     allow_private: bool = False
     ca_file: Path | None = None
     proxy: str | None = field(default=None, repr=False)
+    origin: Origin = NOWHERE
 
     def __post_init__(self) -> None:
         checked_name(self.name)
@@ -62,7 +69,7 @@ class AppriseSettings:
         if not _SHORTEST_S <= self.timeout_s <= _LONGEST_S:
             raise BadSettings(f"timeout_s: from {_SHORTEST_S:.0f} to {_LONGEST_S:.0f}")
         if self.proxy is not None:
-            checked_url("proxy", self.proxy, login=True)
+            check_proxy(self.proxy)
         if self.ca_file is not None and not self.ca_file.is_file():
             raise BadSettings("ca_file: there is no such file")
 
@@ -106,13 +113,17 @@ class AppriseChannel:
             if exc.why is not None:
                 raise BadSettings(_WHY[exc.why]) from None
 
-    def send(self, notice: Notice, now: Instant) -> str:  # noqa: ARG002 - of the protocol
+    def send(self, notice: Notice, now: Instant) -> str:
         """Return ``accepted``, with the status where there was one, or raise NotDelivered."""
-        said = message(notice, self._settings.language)
+        return self.send_in(self._settings.language, notice, now)
+
+    def send_in(self, language: Language, notice: Notice, now: Instant) -> str:  # noqa: ARG002 - of the protocol
+        """Send in *language*; see ``send``."""
+        said, origin = message(notice, language), self._settings.origin
         order = {
-            "key": notice.key,
+            "key": origin.id_of(notice),
             "title": said.title,
-            "body": said.body,
+            "body": "\n".join([said.body, *origin.lines(notice.kind, language)]),
             "type": _TYPES[notice.severity],
         }
         try:
@@ -120,7 +131,7 @@ class AppriseChannel:
         except TooSlow:
             raise NotDelivered(SLOW) from None
         except Ended as exc:
-            why = "apprise ended without an answer" if exc.why is None else _WHY[exc.why]
+            why = _ENDED if exc.why is None else (_WHY | {"elsewhere": NOT_ALLOWED})[exc.why]
             raise NotDelivered(why, permanent=exc.why is not None) from None
         return _judge(answer)
 
@@ -147,6 +158,8 @@ def _judge(answer: Any) -> str:  # noqa: ANN401 - JSON of our own child
         raise NotDelivered(NOT_ALLOWED, permanent=True)
     if refusal is not None:
         raise NotDelivered(f"answered {status}, refused by the service with code {refusal}")
+    if answer["unsent"]:
+        raise NotDelivered("apprise says that it was taken, but nobody was asked")
     if status is None or status < HTTPStatus.MULTIPLE_CHOICES:
         raise NotDelivered("apprise says that it failed")
     passing = status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR

@@ -16,33 +16,41 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from typing import Final, TextIO
+from collections.abc import Callable, Collection, Mapping
+from ipaddress import ip_address
+from typing import Any, Final, TextIO, cast
 
 from apprise import Apprise, AppriseAsset
 from apprise.common import NotifyFormat, OverflowMode
 from apprise.plugins.base import NotifyBase
 
+from alerts.channels.addresses import allowed
 from alerts.channels.apprise_guard import Answers, Guard, watch_answers
 
 UNKNOWN: Final = "unknown"
 UNCHECKED: Final = "unchecked"
 TOO_MANY: Final = "too_many"
+ELSEWHERE: Final = "elsewhere"
 
 _MOST_BYTES: Final = {"wecombot": 2048}  # the library takes this limit for one of characters
 _REPEATS_BY: Final = {"pagerduty": "dedup", "opsgenie": "alias"}  # by this the service drops them
 # Their robots take 100 in a minute; the library waits 5.5 s, for Lark before the first one, too.
 _SPACED_S: Final = {"feishu": 0.7, "lark": 0.7}
+# What each notice does, whatever its address says: the first of these that a service knows.
+_TELLING: Final = ("new", "trigger", "create", "map")
 _SILENT: Final = logging.CRITICAL + 1
 
 
-def opened(url: str, timeout_s: float) -> NotifyBase | str:
+def opened(url: str, timeout_s: float, *, private: bool) -> NotifyBase | str:
     """Return the service of *url*, made safe, or why there is none."""
     service = Apprise.instantiate(url, asset=_asset())
     if service is None:
         return UNKNOWN
     if not service.verify_certificate:
         return UNCHECKED
+    if not _may_be_at(service, private=private):
+        return ELSEWHERE
+    _tell_anew(service)
     spaced = _SPACED_S.get(str(service.secure_protocol), service.request_rate_per_sec)
     service.request_rate_per_sec = spaced
     if len(service) * service.request_rate_per_sec >= timeout_s:
@@ -54,6 +62,44 @@ def opened(url: str, timeout_s: float) -> NotifyBase | str:
     if "overflow=" not in url:
         service.overflow_mode = OverflowMode.TRUNCATE
     return service
+
+
+def _may_be_at(service: NotifyBase, *, private: bool) -> bool:
+    """Tell whether a server that the address names as an IP address may be connected to.
+
+    Numbers that are written otherwise may be a token, and are looked at when it is sent.
+    """
+    host = service.host if "host" in service.template_tokens else None
+    for server in (host, getattr(service, "smtp_host", None)):
+        try:
+            address = str(ip_address(str(server).strip("[]")))
+        except ValueError:
+            continue
+        if not allowed(address, private=private):
+            return False
+    return True
+
+
+def _tell_anew(service: NotifyBase) -> None:
+    """Have each notice be an alert of its own, whatever the address says.
+
+    Else a service may add it as a note to an alert that is not there, or end one with it, and
+    nobody would be told.
+    """
+    told = cast("Mapping[str, Any]", service.template_args.get("action") or {})
+    known: Collection[str] = told.get("values") or ()
+    action = next((one for one in _TELLING if one in known), None)
+    if action is not None:
+        setattr(service, "action", action)  # noqa: B010 - not every service has one
+    if action == "map":
+        setattr(service, "mapping", dict(getattr(service, "splunk_message_map", {})))  # noqa: B010 - likewise
+
+
+def _speaks_http(service: NotifyBase) -> bool:
+    """Tell whether *service* asks by HTTP, so that without any answer it has told nobody."""
+    own = (one.__module__ for one in type(service).__mro__ if issubclass(one, NotifyBase))
+    modules = (sys.modules[one] for one in own if one != NotifyBase.__module__)
+    return any(hasattr(one, "requests") for one in modules)
 
 
 def _asset() -> AppriseAsset:
@@ -98,9 +144,16 @@ def _sent(
         )
     except Exception:  # noqa: BLE001 - of a plugin; its text may hold the address
         taken = None
-    done = bool(taken) and answers.refusal is None
     status, refusal = answers.status, answers.refusal
-    return {"done": done, "status": status, "refusal": refusal, "kept": guard.refused}
+    unsent = bool(taken) and status is None and _speaks_http(service)
+    done = bool(taken) and refusal is None and not unsent and not guard.refused
+    return {
+        "done": done,
+        "status": status,
+        "refusal": refusal,
+        "kept": guard.refused,
+        "unsent": unsent,
+    }
 
 
 def _fitting(body: str, title: str, most: int | None) -> str:
@@ -141,9 +194,9 @@ def main() -> None:
     guard = Guard(private=first["private"], proxy=first["proxy"])
     sys.addaudithook(guard.watch)
     answers = Answers()
-    watch_answers(answers)
+    watch_answers(answers, guard)
     timeout_s = float(first["timeout_s"])
-    service = opened(first["url"], timeout_s)
+    service = opened(first["url"], timeout_s, private=first["private"])
     why = service if isinstance(service, str) else None
     _answer(output, {"why": why})
     if isinstance(service, str):

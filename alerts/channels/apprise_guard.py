@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import socket
 from io import BytesIO
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 
-from alerts.channels.addresses import allowed
+from alerts.channels.addresses import allowed, literal
 
 _FORBIDDEN: Final = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork"}
 _CONNECTS: Final = {"socket.connect", "socket.sendto", "socket.sendmsg"}
@@ -33,7 +33,10 @@ class NotAllowed(PermissionError):
 
 
 class Guard:
-    """Looks at every connect of this process; with *private*, one's own networks are allowed."""
+    """Looks at every connect of this process; with *private*, one's own networks are allowed.
+
+    The *proxy* may be in one's own network in any case, and never where nobody may go.
+    """
 
     def __init__(self, *, private: bool, proxy: str | None) -> None:
         self._private, self._proxy = private, proxy
@@ -43,7 +46,8 @@ class Guard:
     def begin(self) -> None:
         """Forget what was refused, and see where the proxy is now: the settings allow it."""
         self.refused = False
-        self._by_proxy = frozenset(_addresses(self._proxy))
+        found = _addresses(self._proxy)
+        self._by_proxy = frozenset(one for one in found if allowed(one, private=True))
 
     def watch(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Raise NotAllowed for what may not be done: an audit hook of the interpreter."""
@@ -53,11 +57,19 @@ class Guard:
         elif event in _FORBIDDEN:
             raise NotAllowed
 
+    def check_url(self, url: str) -> None:
+        """Raise NotAllowed if *url* names an address that nobody may go to, by a proxy neither."""
+        address = literal(urlsplit(url).hostname or "")
+        if address is not None and not allowed(address, private=self._private):
+            self._refuse()
+
     def _check(self, target: object) -> None:
         # The path of a socket file is no tuple; a name is no address, and would be resolved later.
         host = str(target[0]) if isinstance(target, tuple) and target else ""
-        if host in self._by_proxy or allowed(host, private=self._private):
-            return
+        if host not in self._by_proxy and not allowed(host, private=self._private):
+            self._refuse()
+
+    def _refuse(self) -> NoReturn:
         self.refused = True
         raise NotAllowed
 
@@ -101,8 +113,10 @@ def _refusal(response: requests.Response, names: tuple[str, ...]) -> int | None:
     return next((code if isinstance(code, int) else -1 for code in codes if code != 0), None)
 
 
-def watch_answers(answers: Answers) -> None:
+def watch_answers(answers: Answers, guard: Guard) -> None:
     """Have *answers* take every answer of this process, of which no more than 1 MiB is read.
+
+    *guard* sees each address before it is asked for: a proxy would ask in our place.
 
     Every service makes a session of its own, so there is nowhere to hang a hook but the class.
     """
@@ -113,6 +127,7 @@ def watch_answers(answers: Answers) -> None:
         request: requests.PreparedRequest,
         **how: Any,  # noqa: ANN401 - theirs
     ) -> requests.Response:
+        guard.check_url(request.url or "")
         response = plain(self, request, **{**how, "stream": True})
         with response.raw as whole:
             response.raw = BytesIO(whole.read(_MOST_READ, decode_content=True))

@@ -24,7 +24,7 @@ import httpx
 
 from alerts.channel import BadSettings, NotDelivered, checked_name
 from alerts.channels.connecting import Checked, Refused, Resolve, system_addresses
-from alerts.channels.urls import check_host, checked_url
+from alerts.channels.urls import check_host, check_proxy, checked_url
 from monitor.facts import Instant
 
 LONGEST_RETRY_AFTER_S: Final = 3600.0
@@ -69,7 +69,7 @@ class HttpSettings:
         checked_url("url", self.url)
         check_host("url", httpx.URL(self.url).host, private=self.allow_private)
         if self.proxy is not None:
-            checked_url("proxy", self.proxy, login=True)
+            check_proxy(self.proxy)
         if not 0 < self.timeout_s <= _LONGEST_TIMEOUT_S:
             raise BadSettings(f"timeout_s: more than 0, at most {_LONGEST_TIMEOUT_S:.0f}")
         if self.authorization is not None and not _fits_a_header(self.authorization):
@@ -142,6 +142,7 @@ def _pool(settings: HttpSettings, resolve: Resolve) -> httpcore.ConnectionPool:
         ssl_context=tls,
         proxy_ssl_context=tls if proxy.url.scheme == "https" else None,
         max_keepalive_connections=0,
+        network_backend=Checked(private=True, resolve=resolve),
     )
 
 

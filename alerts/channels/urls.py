@@ -36,3 +36,12 @@ def check_host(setting: str, host: str, *, private: bool) -> None:
         return
     more = "" if private else "; if it is meant, and it is in a network of yours: allow_private"
     raise BadSettings(f"{setting}: leads to an address that is not public{more}")
+
+
+def check_proxy(url: str) -> None:
+    """Raise BadSettings unless *url* is one of a proxy, which may be in a network of one's own."""
+    checked_url("proxy", url, login=True)
+    host = httpx.URL(url).host
+    address = literal(host)
+    if address is not None and not allowed(address, private=True):
+        raise BadSettings("proxy: leads to an address that no channel may go to")

@@ -1,7 +1,7 @@
 """A signed webhook, by the Standard Webhooks specification.
 
-The id is the notice's key, so it is the same for every attempt; so is the body. Only the
-timestamp, and with it the signature, is of the attempt.
+The id is the notice's key, behind the name of the installation if it has one, so it is the same
+for every attempt; so is the body. Only the timestamp, and with it the signature, is of the attempt.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from alerts import words
 from alerts.channel import BadSettings
 from alerts.channels.connecting import Resolve, system_addresses
 from alerts.channels.http import HttpSettings, Poster, rfc3339
+from alerts.origin import NOWHERE, Origin
 from monitor.facts import Instant
 from monitor.notices import Notice
 
@@ -35,6 +36,7 @@ class WebhookSettings(HttpSettings):
     name: str = "webhook"
     secret: str = field(repr=False)
     previous_secret: str | None = field(default=None, repr=False)
+    origin: Origin = NOWHERE
 
     def __post_init__(self) -> None:
         HttpSettings.__post_init__(self)
@@ -47,7 +49,7 @@ class Webhook:
     """Posts each notice as JSON, signed. Any 2xx confirms it."""
 
     def __init__(self, settings: WebhookSettings, resolve: Resolve = system_addresses) -> None:
-        self._name = settings.name
+        self._name, self._origin = settings.name, settings.origin
         self._poster = Poster(settings, resolve)
         self._keys = [key_bytes("secret", settings.secret)]
         if settings.previous_secret is not None:
@@ -59,19 +61,19 @@ class Webhook:
 
     def send(self, notice: Notice, now: Instant) -> str:
         """Return the status code, or raise NotDelivered."""
-        body = payload(notice)
+        body, named = payload(notice, self._origin), self._origin.id_of(notice)
         timestamp = now // 1_000_000
         headers = {
-            "webhook-id": notice.key,
+            "webhook-id": named,
             "webhook-timestamp": str(timestamp),
             "webhook-signature": " ".join(
-                signature(key, notice.key, timestamp, body) for key in self._keys
+                signature(key, named, timestamp, body) for key in self._keys
             ),
         }
         return self._poster.post("", body, headers, now)
 
 
-def payload(notice: Notice) -> bytes:
+def payload(notice: Notice, origin: Origin = NOWHERE) -> bytes:
     """Return the body for *notice*: ``type``, ``timestamp`` and ``data``, always the same bytes."""
     said, facts = words.summary(notice), words.description(notice.body)
     content = {
@@ -86,6 +88,7 @@ def payload(notice: Notice) -> bytes:
             "summary": said._asdict(),
             "description": facts._asdict(),
             "facts": dict(notice.body),
+            **origin.named(notice.kind),
         },
     }
     return json.dumps(content, sort_keys=True, ensure_ascii=False).encode()

@@ -46,7 +46,7 @@ def notices_command(
         click.echo("  ".join(str(part) for part in head))
         click.echo(f"    {notice.key}")
         for way in one.ways:
-            click.echo(f"    {way.channel}: {_went(way)}{_to(one)}")
+            click.echo(f"    {way.channel}: {_went(way)}{_to(one, way)}")
         if one.acknowledged is not None:
             ack = one.acknowledged
             why = f": {ack.reason}" if ack.reason else ""
@@ -65,8 +65,9 @@ def _went(way: notices_told.Way) -> str:
     return f"owed, {way.attempts} attempts{error}"
 
 
-def _to(one: notices_told.Told) -> str:
-    step, people = (one.notice.body.get(name) for name in ("escalation_step", "people"))
+def _to(one: notices_told.Told, way: notices_told.Way) -> str:
+    body = one.notice.body
+    step, people = body.get("escalation_step", way.step), body.get("people", way.people)
     return f", step {step} to {people or 'the channel'}" if step is not None else ""
 
 
@@ -94,6 +95,8 @@ def _as_json(one: notices_told.Told) -> Mapping[str, object]:
                 "skipped_at": rfc3339(way.skipped_at),
                 "skipped": way.skipped,
                 "silence": way.silence,
+                "people": way.people,
+                "step": way.step,
             }
             for way in one.ways
         ],

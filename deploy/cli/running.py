@@ -17,12 +17,14 @@ from pathlib import Path
 import click
 
 import deploy
+from alerts.metrics import CHORES
 from deploy.channels import open_channel
 from deploy.cli.common import WRONG, config_option, fail, monitor_of
 from deploy.collecting import collect_seldom
 from deploy.demo import leash
 from deploy.instance import instance_of
 from deploy.observing import Counted, Observed, serve_alerts_metrics, serve_worker_metrics
+from deploy.settings_untold import reaching
 from deploy.supervisor import READY, STOPPING, Supervisor, Together
 from deploy.wiring import Monitor, clock, sources_of
 from monitor.store.engine import WorkerLock
@@ -86,8 +88,8 @@ def _ready(supervisor: Supervisor) -> None:
 @config_option
 def alerts_command(config: str | None) -> None:
     """Send notices to the configured channels until SIGTERM; export the ledger's metrics."""
-    from alerts.service import CHORES, run_alerts  # noqa: PLC0415 - httpx is slow to import
-    from deploy.telling import acknowledging, beside  # noqa: PLC0415 - likewise
+    from alerts.service import run_alerts  # noqa: PLC0415 - httpx is slow to import
+    from deploy.telling import acknowledging, beside, spoken  # noqa: PLC0415 - likewise
 
     monitor = monitor_of(config)
     stop = threading.Event()
@@ -98,10 +100,11 @@ def alerts_command(config: str | None) -> None:
     names.append(CHORES)
     loops = Together(supervisor, names, _LONGEST_TURN)
     metrics = serve_alerts_metrics(monitor, loops.turned)
-    channels = [open_channel(one) for one in monitor.settings.channels]
+    metrics.channels_reaching.set(len(reaching(monitor.settings.channels)))
+    channels = [spoken(open_channel(one), monitor.settings) for one in monitor.settings.channels]
     log.info("sending to %s", ", ".join(channel.name for channel in channels))
     outbox = SqlOutbox(monitor.engine, sources_of(monitor.settings), clock)
-    with acknowledging(monitor):
+    with acknowledging(monitor, metrics.acknowledged):
         more = beside(monitor, metrics)
         run_alerts(outbox, channels, clock, stop, 0.1, metrics=metrics, beside=more)
     supervisor.tell(STOPPING)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import click
 
-from deploy.channels import open_channel
+from deploy.channels import Unready, open_channel
 from deploy.cli.common import config_option, settings_of
+from deploy.reading import BadConfig
+from deploy.settings_untold import warnings
 from deploy.wiring import calendar_of, upgrade_database
 
 
@@ -41,7 +46,11 @@ def check_command(config: str | None) -> None:
     calendar = calendar_of(settings)
     for channel in settings.channels:
         open_channel(channel)  # reads its secrets; nothing is sent
+    if isinstance(settings.acknowledging, Unready):
+        raise BadConfig(settings.acknowledging.why)
     click.echo(f"{settings.path}: good")
+    for warning in warnings(settings.channels, settings.path, _written(settings.path)):
+        click.echo(f"warning: {warning}", err=True)
     for topic in settings.topics:
         click.echo(f"  topic {topic.name}: source {topic.source}")
     for rule in settings.rules:
@@ -50,6 +59,10 @@ def check_command(config: str | None) -> None:
     for channel in settings.channels:
         click.echo(f"  channel {channel.name}")
     click.echo(f"  calendar {calendar.version}, published to {calendar.last_day}")
+
+
+def _written(path: Path | None) -> object:
+    return {} if path is None else tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 COMMANDS = (db_group, config_group)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
@@ -17,6 +18,7 @@ from deploy.cli.common import (
     said,
 )
 from deploy.wiring import clock
+from monitor.duties import Duty
 from monitor.facts import Instant
 from monitor.muting import Silence
 from monitor.notices import Kind, Severity
@@ -55,7 +57,7 @@ def add_command(  # noqa: PLR0913 - one for each option
     kind: str | None,
     severity: str | None,
 ) -> None:
-    """Mute what agrees with all that is given. The page that opens a duty is always told."""
+    """Mute what agrees with all that is given. What opens a duty and its last day are told."""
     monitor = monitor_of(config)
     wanted = muted.Wanted(
         until=until,
@@ -72,11 +74,16 @@ def add_command(  # noqa: PLR0913 - one for each option
     except muted.NotSilenced as exc:
         fail(str(exc))
         return
-    shown = _as_json(made, now, monitor.settings.silence_max_days)
+    with reading(monitor.engine) as connection:
+        within = muted.deadlines(connection, made)
+    shown = _as_json(made, now, monitor.settings.silence_max_days, within)
     if as_json:
         print_json(shown)
-    else:
-        click.echo(f"silence {made.number} until {rfc3339(made.until)}")
+        return
+    click.echo(f"silence {made.number} until {rfc3339(made.until)}")
+    for duty in within:
+        name = f"{duty.processor}/{duty.rule}/{duty.key}"
+        click.echo(f"    within it: {name}, last day {duty.deadline.earliest}")
 
 
 @silence.command("list")
@@ -88,8 +95,11 @@ def list_command(config: str | None, *, as_json: bool, every: bool) -> None:
     monitor = monitor_of(config)
     now, longest = clock(), monitor.settings.silence_max_days
     with reading(monitor.engine) as connection:
-        found = muted.every(connection)
-    shown = [_as_json(one, now, longest) for one in found if every or one.in_force(now, longest)]
+        shown = [
+            _as_json(one, now, longest, muted.deadlines(connection, one))
+            for one in muted.every(connection)
+            if every or one.in_force(now, longest)
+        ]
     if as_json:
         print_json({"silences": shown})
         return
@@ -118,7 +128,9 @@ def end_command(config: str | None, *, number: int, by: str) -> None:
     click.echo(f"silence {number} is over")
 
 
-def _as_json(one: Silence, now: Instant, longest_days: int) -> Mapping[str, object]:
+def _as_json(
+    one: Silence, now: Instant, longest_days: int, within: Sequence[Duty]
+) -> Mapping[str, Any]:
     return {
         "id": one.number,
         "processor": one.processor,
@@ -132,6 +144,15 @@ def _as_json(one: Silence, now: Instant, longest_days: int) -> Mapping[str, obje
         "reason": one.reason,
         "ended_at": rfc3339(one.ended_at),
         "ended_by": one.ended_by,
+        "deadlines": [
+            {
+                "processor": duty.processor,
+                "rule": duty.rule,
+                "key": duty.key,
+                "last_day": duty.deadline.earliest.isoformat(),
+            }
+            for duty in within
+        ],
     }
 
 

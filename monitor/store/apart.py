@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TextIO
 
@@ -174,7 +175,8 @@ def _end_with_parent(requests: TextIO) -> None:
 
 
 if __name__ == "__main__":
-    os.nice(_NICE)
+    with suppress(OSError):  # a supervisor may forbid it; the answer is the same
+        os.nice(_NICE)
     done = threading.Event()
     beating = threading.Thread(target=_beat, args=(done,), daemon=True)
     beating.start()

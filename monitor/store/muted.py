@@ -12,17 +12,19 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, exists, insert, select, update
 
+from monitor.duties import Duty
 from monitor.facts import Instant
 from monitor.muting import LONGEST_DAYS, Silence, Standing
 from monitor.notices import Kind, Notice, Severity
-from monitor.store import audit, pages, schema
+from monitor.store import audit, overtaken_notices, owing, pages, rerouting, schema
 from monitor.store.engine import reading
+from monitor.store.names import Names
 from monitor.store.outbox import notice_of
 
 ADDED: Final = "silence.added"
 ENDED: Final = "silence.ended"
 EXPIRED: Final = "silence.expired"
-OWED_AGAIN: Final = "notice.owed_again"
+OWED_AGAIN: Final = rerouting.OWED_AGAIN
 _DAY: Final = 24 * 3600 * 1_000_000
 _s, _d, _n = schema.silences.c, schema.deliveries.c, schema.notices.c
 _a = schema.acknowledgements.c
@@ -80,6 +82,21 @@ def not_ended(connection: Connection) -> list[Silence]:
     return [silence_of(row) for row in connection.execute(query)]
 
 
+def deadlines(connection: Connection, silence: Silence) -> list[Duty]:
+    """Return the owed duties that *silence* is about and that are overdue before it ends."""
+    found = owing.read_duties(
+        connection, Names.load(connection), [schema.duties.c.closed_at.is_(None)]
+    )
+    return [
+        duty
+        for _, duty in found
+        if duty.owed
+        and duty.overdue_at <= silence.until
+        and silence.processor in {None, duty.processor}
+        and silence.rule in {None, duty.rule}
+    ]
+
+
 def silence_of(row: Row[Any]) -> Silence:
     """Return the silence in a row of the table."""
     return Silence(
@@ -111,6 +128,8 @@ class Standings:
                 silences=not_ended(connection),
                 broken=pages.broken(connection, now),
                 acknowledged=isinstance(page, str) and _acknowledged(connection, page),
+                newer=overtaken_notices.newer(connection, notice),
+                late=overtaken_notices.late(connection, notice),
                 longest_days=self._longest,
             )
 

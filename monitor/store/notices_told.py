@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select
 
 from monitor.facts import Instant
 from monitor.notices import Notice
 from monitor.store import schema
-from monitor.store.outbox import notice_of
+from monitor.store.outbox import SENT, notice_of
 
 _n, _d, _a = schema.notices.c, schema.deliveries.c, schema.acknowledgements.c
 
@@ -28,6 +30,8 @@ class Way:
     skipped_at: Instant | None
     skipped: str | None
     silence: int | None
+    people: str | None = None  # behind the channel when it was delivered
+    step: int | None = None  # of an escalation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +84,9 @@ def told(
 
 def _ways(connection: Connection, where: Sequence[ColumnElement[bool]]) -> Mapping[int, list[Way]]:
     found: defaultdict[int, list[Way]] = defaultdict(list)
+    reached = _reached(connection)
     query = (
-        select(schema.deliveries)
+        select(schema.deliveries, _n.key)
         .join(schema.notices, _n.id == _d.notice_id)
         .where(*where)
         .order_by(_d.notice_id, _d.channel)
@@ -97,6 +102,18 @@ def _ways(connection: Connection, where: Sequence[ColumnElement[bool]]) -> Mappi
                 skipped_at=row.skipped_at,
                 skipped=row.skipped,
                 silence=row.silence,
+                **reached.get((row.key, row.channel), {}),
             )
         )
     return found
+
+
+def _reached(connection: Connection) -> Mapping[tuple[str, str], dict[str, Any]]:
+    """Return whom each delivery reached, by notice and channel, as the audit log says."""
+    sent = select(schema.audit.c.body).where(schema.audit.c.kind == SENT)
+    bodies = [json.loads(text) for text in connection.scalars(sent)]
+    return {
+        (body["notice"], body["channel"]): {name: body.get(name) for name in ("people", "step")}
+        for body in bodies
+        if "step" in body
+    }

@@ -36,24 +36,27 @@ from monitor.facts import Instant
 from monitor.notices import (
     LONGEST_PAUSE,
     NEWS_OF_DUTIES,
+    NOBODY_NAMED,
     Body,
     Claim,
     ClosedDuty,
     Kind,
     Notice,
     OpenDuty,
+    Reached,
     Severity,
     Skip,
     Told,
     Waiting,
     body_from,
 )
-from monitor.store import audit, owing, schema
+from monitor.store import audit, owing, rerouting, schema, waking
 from monitor.store.engine import is_sqlite, reading
 from monitor.store.names import Names
 from monitor.store.trust import Trust
 from monitor.trust import Sources, Why, in_body
 
+SENT = "notice.sent"
 SKIPPED = "notice.skipped"
 _n, _d, _c = schema.notices.c, schema.deliveries.c, schema.channels.c
 _OWED = (_d.sent_at.is_(None), _d.skipped_at.is_(None))
@@ -79,11 +82,15 @@ class SqlOutbox:
         """
         wanted = sorted(set(channels))
         with reading(self._engine) as connection:
-            if (
-                known_channels(connection) == wanted
-                and connection.execute(_unowed()).first() is None
-            ):
+            known = known_channels(connection)
+            leaving = sorted(set(known) - set(wanted))
+            untold = connection.execute(rerouting.left_untold(wanted, leaving)).first()
+            if untold is None and known == wanted and connection.execute(_unowed()).first() is None:
                 return
+        if untold is not None:
+            # Before they leave: who dies in between finds it again.
+            with self._engine.begin() as connection:
+                rerouting.owe_left_untold(connection, wanted, leaving, now)
         with self._engine.begin() as connection:
             _make_known(connection, wanted, now)
             columns = ["notice_id", "channel", "attempts", "not_before"]
@@ -91,7 +98,7 @@ class SqlOutbox:
             connection.execute(owe.on_conflict_do_nothing())
 
     def claim(self, channel: str, now: Instant, lease_us: int) -> Claim | None:
-        """Take the notice of *channel* that has been due longest, or None if none is due.
+        """Take the notice of *channel* that has been due longest, pages first, or None.
 
         A wait that began after *now* is the mark of a clock that was ahead: it is over.
         """
@@ -117,7 +124,7 @@ class SqlOutbox:
             taken = connection.execute(update(schema.deliveries).where(*unchanged).values(lease))
         return taken.rowcount == 1
 
-    def sent(self, claim: Claim, now: Instant, answer: str) -> None:
+    def sent(self, claim: Claim, now: Instant, answer: str, to: Reached = NOBODY_NAMED) -> None:
         """Mark as delivered and write the audit entry; a second mark does neither."""
         answer = _shown(answer)
         with self._engine.begin() as connection:
@@ -125,10 +132,13 @@ class SqlOutbox:
             mark = _of(claim).values(sent_at=now, answer=answer, **arrived)
             if connection.execute(mark).rowcount != 1:
                 return
-            well = (_c.channel == claim.channel, _c.failing_since.is_not(None))
-            connection.execute(update(schema.channels).where(*well).values(failing_since=None))
+            failing = waking.works_again(connection, claim.channel)
             body = _body_of(claim) | {"attempts": claim.attempts, "answer": answer}
-            audit.append(connection, now, "notice.sent", claim.notice.processor, body)
+            body |= {name: value for name, value in to._asdict().items() if value is not None}
+            audit.append(connection, now, SENT, claim.notice.processor, body)
+        if failing is not None and now - failing >= waking.OUTAGE:
+            with self._engine.begin() as connection:
+                waking.wake(connection, claim, now)
 
     def failed(self, claim: Claim, again_at: Instant, error: str) -> None:
         """Keep *error* to be shown, due again at *again_at*; no effect on a lease lost since."""
@@ -138,20 +148,26 @@ class SqlOutbox:
             if connection.execute(values).rowcount == 1:
                 connection.execute(_failing(claim))
 
-    def skipped(self, claim: Claim, now: Instant, skip: Skip) -> None:
+    def skipped(self, claim: Claim, now: Instant, skip: Skip) -> bool:
         """Mark as not to be told on this channel, with an audit entry; a second mark does neither.
 
-        What was delivered or skipped stays so.
+        What was delivered or skipped stays so. False if nobody would be told; see the protocol.
         """
         with self._engine.begin() as connection:
+            again: Sequence[str] | None = ()
+            if skip.instead:
+                again = rerouting.told_instead(connection, claim, skip.instead)
+            if again is None:
+                return False
             mark = _of(claim).where(_d.skipped_at.is_(None))
             values = {"skipped_at": now, "skipped": skip.why, "silence": skip.silence}
-            if connection.execute(mark.values(values)).rowcount != 1:
-                return
-            body = _body_of(claim) | {"why": skip.why}
-            if skip.silence is not None:
-                body["silence"] = skip.silence
-            audit.append(connection, now, SKIPPED, claim.notice.processor, body)
+            if connection.execute(mark.values(values)).rowcount == 1:
+                body = _body_of(claim) | {"why": skip.why}
+                if skip.silence is not None:
+                    body["silence"] = skip.silence
+                audit.append(connection, now, SKIPPED, claim.notice.processor, body)
+            rerouting.note(connection, claim, again, now)
+            return True
 
     def open_duties(self) -> Sequence[OpenDuty]:
         """Return every duty that is owed now, with its current days, in the order of opening.
@@ -254,11 +270,12 @@ def _due(channel: str, now: Instant, lease_us: int) -> Select[Any]:
     ahead = or_(_d.claimed_at > now + lease_us, _d.not_before > now + LONGEST_PAUSE + lease_us)
     due = or_(_d.not_before <= now, ahead)
     since = case((_d.attempts == 0, _n.created_at), else_=_d.not_before)
+    urgent = case(*((_n.severity == one.value, rank) for rank, one in enumerate(Severity)))
     return (
         select(schema.notices, _d.attempts, _d.not_before)
         .select_from(_known_deliveries())
         .where(_d.channel == channel, *_OWED, due)
-        .order_by(since, _n.created_at, _n.id)
+        .order_by(urgent, since, _n.created_at, _n.id)
         .limit(1)
     )
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, exists, or_, select
+from sqlalchemy import Connection, Engine, Row, exists, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.facts import Instant
@@ -50,13 +50,15 @@ class OpenPage:
     """A notice that nobody has acknowledged, and whose matter is not over.
 
     *since* is what is kept of when it began to count, None before anybody noted that. *told* are
-    the channels that have it, are owed it, or are muted.
+    the channels that have it, are owed it, or are muted: each with when it was delivered, or None.
+    Of *untried* channels nobody has tried it yet.
     """
 
     number: int
     notice: Notice
     since: Instant | None
-    told: frozenset[str]
+    told: Mapping[str, Instant | None]
+    untried: frozenset[str]
 
     def age_from(self, now: Instant) -> Instant:
         """Return since when it counts: never after *now*, whatever clock wrote it."""
@@ -144,7 +146,8 @@ def open_pages(
             number=number,
             notice=found[number][0],
             since=found[number][1],
-            told=frozenset(channels[number]),
+            told={one.channel: one.sent_at for one in channels[number]},
+            untried=frozenset(one.channel for one in channels[number] if _untried(one)),
         )
         for number in going_on
     ]
@@ -182,13 +185,17 @@ def existing(connection: Connection, keys: Iterable[str]) -> set[str]:
     return found
 
 
-def _told(connection: Connection, numbers: Sequence[int]) -> Mapping[int, set[str]]:
-    """Return which channels each of these notices is for: a silence takes none away."""
-    told: defaultdict[int, set[str]] = defaultdict(set)
+def _told(connection: Connection, numbers: Sequence[int]) -> Mapping[int, list[Row[Any]]]:
+    """Return on which channels each of these notices is told: a silence takes none away."""
+    told: defaultdict[int, list[Row[Any]]] = defaultdict(list)
     for first in range(0, len(numbers), _SOME):
         some = _d.notice_id.in_(numbers[first : first + _SOME])
         meant = or_(_d.skipped_at.is_(None), _d.silence.is_not(None))
-        query = select(_d.notice_id, _d.channel).where(some, meant)
+        query = select(schema.deliveries).where(some, meant)
         for row in connection.execute(query):
-            told[row.notice_id].add(row.channel)
+            told[row.notice_id].append(row)
     return told
+
+
+def _untried(row: Row[Any]) -> bool:
+    return row.attempts == 0 and row.sent_at is None and row.skipped_at is None

@@ -15,6 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from alerts.channel import BadSettings, NotDelivered
+from alerts.channels.apprise_child import _sent, opened
+from alerts.channels.apprise_guard import Answers, Guard
 from alerts.templates import message
 from monitor.notices import Kind, Severity, key_of
 from tests.apprise_kit import (
@@ -200,6 +202,96 @@ def test_pagerduty_is_told_the_severity(
     assert json.loads(receiver.requests[0].body)["payload"]["severity"] == word
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_service_is_asked_once_whatever_the_severity(
+    name: str, served: ssl.SSLContext, ours: Authority
+) -> None:
+    url, _, answer = SERVICES[name]
+    asked = []
+    with (
+        service(served, answer) as (receiver, tunnel),
+        closing(channel(url, **through(tunnel, ours))) as sender,
+    ):
+        for severity in Severity:
+            answered = sender.send(told(kind=Kind.REMINDER, severity=severity), NOW)
+            asked.append((severity, answered, len(receiver.requests)))
+
+    said = f"accepted, {answer.status}"
+    assert asked == [(one, said, number) for number, one in enumerate(Severity, start=1)]
+
+
+@pytest.mark.parametrize(
+    "option", ["action=note", "action=close", "action=delete", "action=ack", ":failure=close"]
+)
+def test_an_address_of_opsgenie_cannot_make_a_page_of_something_else_than_an_alert(
+    option: str, served: ssl.SSLContext, ours: Authority
+) -> None:
+    url, _, answer = SERVICES["opsgenie"]
+    with (
+        service(served, answer) as (receiver, tunnel),
+        closing(channel(f"{url}?{option}", **through(tunnel, ours))) as sender,
+    ):
+        sender.send(told(), NOW)
+
+    assert [one.path for one in receiver.requests] == ["/v2/alerts"]
+
+
+@pytest.mark.parametrize("action", ["resolve", "map"])
+def test_an_address_of_pagerduty_cannot_make_a_page_end_an_incident(
+    action: str, served: ssl.SSLContext, ours: Authority
+) -> None:
+    url, _, answer = SERVICES["pagerduty"]
+    with (
+        service(served, answer) as (receiver, tunnel),
+        closing(channel(f"{url}?action={action}", **through(tunnel, ours))) as sender,
+    ):
+        sender.send(told(), NOW)
+
+    assert [json.loads(one.body)["event_action"] for one in receiver.requests] == ["trigger"]
+
+
+# The library asks itself for what Python will have no more.
+OUTDATED = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@OUTDATED
+@pytest.mark.parametrize(
+    ("url", "action"),
+    [
+        (f"opsgenie://{BOT}?action=note", "new"),
+        ("goalerts://host.example.org/token?action=close", "trigger"),
+        ("signl4://a1b2c3d4e5?action=resolve", "trigger"),
+        ("squadcast://a1b2c3d4e5?action=resolve", "trigger"),
+        ("ilert://a1b2c3d4e5?action=resolve", "trigger"),
+        ("splunk://route@apikey/entity?action=resolve", "map"),
+    ],
+)
+def test_every_service_that_can_end_an_alert_opens_one(url: str, action: str) -> None:
+    made = opened(url, 30.0, private=False)
+
+    assert not isinstance(made, str)
+    assert vars(made)["action"] == action
+
+
+@OUTDATED
+def test_a_mapping_in_an_address_ends_no_alert() -> None:
+    made = opened("splunk://route@apikey/entity?:failure=recovery", 30.0, private=False)
+
+    assert not isinstance(made, str)
+    assert vars(made)["mapping"]["failure"] == "CRITICAL"
+
+
+@OUTDATED
+def test_what_the_library_calls_sent_without_asking_anybody_is_not_delivered() -> None:
+    made = opened(f"opsgenie://{BOT}", 30.0, private=False)
+    assert not isinstance(made, str)
+    vars(made)["action"] = "note"
+    order = {"key": "a", "title": "a", "body": "b", "type": "failure"}
+    answer = _sent(made, order, Guard(private=False, proxy=None), Answers())
+
+    assert (answer["done"], answer["unsent"]) == (False, True)
+
+
 def test_a_long_message_to_wecom_keeps_to_its_limit_of_bytes_and_cuts_no_character(
     served: ssl.SSLContext, ours: Authority
 ) -> None:
@@ -286,6 +378,13 @@ def test_a_letter_that_is_refused_is_not_delivered(answer: str) -> None:
         ("pigeon://canary", "knows no such service"),
         ("slack://T1JJ3T3L2", "knows no such service"),
         (f"dingtalk://{TOKEN}?verify=no", "verify=no is not allowed"),
+        ("ntfy://169.254.169.254/t", "leads to an address that is not public"),
+        ("ntfy://10.1.2.3/t", "leads to an address that is not public"),
+        ("mailto://[::1]/?from=a@b.org&to=c@d.org", "leads to an address that is not public"),
+        (
+            "mailto://b.org?smtp=10.0.0.5&from=a@b.org&to=c@d.org",
+            "leads to an address that is not public",
+        ),
         (
             "mailto://b.org?from=a@b.org&to=" + ",".join(f"a{n}@b.org" for n in range(40)),
             "more receivers",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from alerts.channel import NotDelivered
+from alerts.channel import BadSettings, NotDelivered
 from tests.apprise_kit import (
     TOKEN,
     by_mail,
@@ -50,6 +50,26 @@ def test_mail_to_a_server_of_ones_own_needs_to_be_allowed_as_well() -> None:
         sender.send(told(), NOW)
 
     assert office.letters == []
+
+
+@pytest.mark.parametrize("host", ["2852039166", "0xa9fea9fe", "167838211"])
+def test_a_proxy_is_not_asked_to_go_where_we_may_not(host: str) -> None:
+    with receiving(Answer(200)) as proxy:
+        url, by = f"gotify://{host}/{TOKEN}", proxy.url.replace("127.0.0.1", "localhost")
+        with (
+            closing(channel(url, proxy=by)) as sender,
+            pytest.raises(NotDelivered, match=r"^its address is not allowed") as caught,
+        ):
+            sender.send(told(), NOW)
+
+    assert caught.value.permanent
+    assert proxy.requests == []
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "2852039166", "100.100.100.200"])
+def test_a_proxy_is_nowhere_that_nobody_may_go(host: str) -> None:
+    with pytest.raises(BadSettings, match=r"^proxy: leads to an address that no channel may go to"):
+        channel(f"gotify://push.example.org/{TOKEN}", proxy=f"http://{host}:80")
 
 
 def test_a_redirect_is_not_followed_though_the_address_asks_for_it() -> None:

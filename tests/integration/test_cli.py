@@ -73,6 +73,37 @@ def test_every_example_passes_the_check(tmp_path: Path, example: Path) -> None:
     assert "rule frt.file: Order No. 19" in answer.out
 
 
+def test_settings_that_tell_nobody_or_that_anybody_reads_are_warned_of(tmp_path: Path) -> None:
+    made = home(tmp_path)
+    alone = made.good("config", "check").err
+    made.settings.write_text(
+        '[[channels]]\nkind = "alertmanager"\nurl = "http://127.0.0.1:9093"\n'
+        '[acknowledge]\naddress = "127.0.0.1:1"\n'
+        'secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"\n'
+    )
+    made.settings.chmod(0o644)
+    open_to_all = made.good("config", "check").err
+    made.settings.chmod(0o600)
+
+    assert alone == "warning: no [[channels]] reaches anybody: duties are told to the log alone\n"
+    assert open_to_all == (
+        f"warning: {made.settings.name} holds a secret, and anybody on this machine may read it: "
+        "chmod 600\n"
+    )
+    assert made.good("config", "check").err == ""
+
+
+def test_a_secret_of_acknowledgements_that_is_not_here_is_refused_by_the_check(
+    tmp_path: Path,
+) -> None:
+    made = ready(tmp_path, '[acknowledge]\naddress = "127.0.0.1:1"\nsecret_file = "no"\n')
+    refused = made.run("config", "check")
+
+    assert refused.code == 2
+    assert "acknowledge.secret_file: cannot be read" in refused.err
+    assert made.good("duties")
+
+
 def test_the_settings_may_be_named_before_and_after_the_command(tmp_path: Path) -> None:
     made = home(tmp_path / "a", topic("of-a"))
     other = home(tmp_path / "b", topic("of-b"))

@@ -53,6 +53,7 @@ from monitor.store.keeper import SqlKeeper
 from monitor.store.keeping import Policy
 from monitor.store.outbox import SqlOutbox
 from monitor.store.reading import ProcessorStatus, Status
+from monitor.trust import Doubt, Why
 from monitor.workdays import Deadline, beijing_day, load_calendar
 from streams.telling import Observer
 from tests.services.prometheus import Promtool
@@ -151,6 +152,18 @@ def collector(engine: Engine, clock: Callable[[], Instant] = lambda: NOW) -> Led
     return LedgerCollector(partial(gauges.read, engine, RULES), CALENDAR, clock, fresh_for=0)
 
 
+def doubted(engine: Engine) -> Gauges:
+    """What the database says, with a topic missing and another silent for each processor."""
+    found = gauges.read(engine, RULES)
+    whys = (
+        Why(reason=Doubt.TOPIC_MISSING, topic="gone", since=0),
+        Why(reason=Doubt.SOURCE_SILENT, topic="quiet", since=0),
+    )
+    more = (*whys, Why(reason=Doubt.FILE_UNFINISHED, topic="people.ndjson", since=0))
+    processors = tuple(replace(one, unverified=more) for one in found.status.processors)
+    return replace(found, status=replace(found.status, processors=processors))
+
+
 def exposed(registry: CollectorRegistry) -> str:
     """What an HTTP client is given."""
     host, port = serve(registry, "127.0.0.1:0")
@@ -180,7 +193,7 @@ def samples_of(text: str) -> dict[str, Samples]:
 def full(engine: Engine) -> CollectorRegistry:
     """Everything in one process, each metric with a sample, as ``facetally up`` might have it."""
     registry = new_registry()
-    registry.register(collector(engine))
+    registry.register(LedgerCollector(partial(doubted, engine), CALENDAR, lambda: NOW, fresh_for=0))
     worker, senders = WorkerMetrics(registry), AlertsMetrics(registry)
     worker.offered([batch([])])
     worker.stored([batch([])])
@@ -195,6 +208,7 @@ def full(engine: Engine) -> CollectorRegistry:
     senders.turned("log", NOW)
     senders.waiting("log", 0, 0, 0.0)
     senders.reachable({"ann": True}, {("duties", 1): True})
+    senders.acknowledged(200)
     return registry
 
 
@@ -305,6 +319,14 @@ def test_status_and_days_left_follow_the_clock(engine: Engine) -> None:
     assert found["duties"]["beta", "frt.cancel", "open"] == 0
     assert found["duties"]["beta", "frt.cancel", "overdue"] == 1
     assert found["duty_workdays_left"]["beta", "frt.cancel", "1"] < 0
+
+
+@pytest.mark.usefixtures("keeper")
+def test_topics_that_are_missing_or_silent_are_named_and_files_are_not(engine: Engine) -> None:
+    ledger = LedgerCollector(partial(doubted, engine), CALENDAR, lambda: NOW, fresh_for=0)
+    named = {labels[1:] for labels in scraped(ledger)["unverified_topic"]}
+
+    assert named == {("gone", "topic_missing"), ("quiet", "source_silent")}
 
 
 @pytest.mark.usefixtures("keeper")
@@ -559,8 +581,9 @@ def test_a_partition_that_went_to_another_worker_is_shown_no_more(
 
 
 def test_senders_count_what_they_did(registry: CollectorRegistry) -> None:
-    senders: alerts.Metrics = AlertsMetrics(registry)
-    senders.sent("log")
+    senders = AlertsMetrics(registry)
+    as_asked: alerts.Metrics = senders
+    as_asked.sent("log")
     senders.failed("webhook", permanent=False)
     senders.failed("webhook", permanent=True)
     senders.shown("alertmanager", ok=False)
@@ -571,6 +594,9 @@ def test_senders_count_what_they_did(registry: CollectorRegistry) -> None:
     senders.pages(4, 90.0, 2)
     senders.reachable({"ann": False, "bob": True}, {("duties", 1): True, ("duties", 2): False})
     senders.silences(3)
+    senders.channels_reaching.set(2)
+    senders.acknowledged(200)
+    senders.acknowledged(401)
     found = samples_of(exposed(registry))
 
     assert found == {
@@ -585,6 +611,8 @@ def test_senders_count_what_they_did(registry: CollectorRegistry) -> None:
         "responder_unreachable": {("ann",): 1, ("bob",): 0},
         "escalation_step_unreachable": {("duties", "1"): 0, ("duties", "2"): 1},
         "silences_active": {(): 3},
+        "channels_reaching": {(): 2},
+        "acknowledgement_requests_total": {("200",): 1, ("401",): 1},
     }
 
 

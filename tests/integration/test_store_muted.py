@@ -56,6 +56,22 @@ def test_the_page_that_opens_a_duty_is_told_all_the_same(engine: Engine) -> None
     assert [one.kind for one in office.phones["first"].got] == [Kind.DUTY_OPENED]
 
 
+def test_the_page_that_opens_a_duty_goes_up_its_steps_all_the_same(engine: Engine) -> None:
+    """Its first channel may be dead, and then nobody would have it."""
+    office = Office(engine)
+    silence(office, hours=5, processor="acme")
+    office.phones["first"].broken = True
+    confirmed(engine, TWO)
+    office.pass_to(NOW + MINUTE)
+    office.pass_to(NOW + 31 * MINUTE)
+    before = [one.body["escalated_kind"] for one in office.phones["second"].got]
+    office.acknowledge("acme/frt.file", NOW + 32 * MINUTE)
+    office.pass_to(NOW + 2 * HOUR)
+
+    assert before == [Kind.DUTY_OPENED]
+    assert office.got()["third"] == []
+
+
 def test_no_clock_stops_for_a_silence(engine: Engine) -> None:
     office = Office(engine)
     silence(office, processor="acme")

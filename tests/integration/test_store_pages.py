@@ -301,8 +301,8 @@ def test_two_processes_write_each_step_once(office: Office, engine: Engine) -> N
     for now in range(NOW, NOW + 3 * HOUR + 1, 15 * MINUTE):
         for one in (office, other):
             one.escalating.look(now)
-    for one in (office, other):
-        one.send(NOW + 3 * HOUR)
+        for one in (office, other):
+            one.send(now)
     got = [sorted([*office.got()[name], *other.got()[name]], key=repr) for name in CHANNELS]
     second.dispose()
 
@@ -433,6 +433,13 @@ def test_the_evidence_says_what_went_where_and_who_answered(office: Office) -> N
         "second": (None, "not_routed"),
         "third": (None, "not_routed"),
     }
+    assert {way.channel: (way.people, way.step) for way in first.ways} == {
+        "first": ("first-person", 1),
+        "second": (None, None),
+        "third": (None, None),
+    }
+    assert [(way.people, way.step) for way in step.ways] == [("second-person", 2)]
+    assert '"people":"first-person","step":1' in office.entries("notice.sent")[0]
     assert first.acknowledged is not None
     assert (first.acknowledged.by, first.acknowledged.at) == ("ann", NOW + HOUR)
     assert [(way.channel, way.answer) for way in step.ways] == [("second", "200")]

@@ -68,6 +68,16 @@ def test_of_what_was_passed_while_nobody_looked_the_newest_is_told(owing: Engine
     assert rungs(owing) == [("page", "1")]
 
 
+def test_nobody_is_reminded_before_the_time_of_the_day(owing: Engine) -> None:
+    nine = on("2026-04-15") - 11 * HOUR  # in Beijing
+    look(owing, nine - 1)
+    before = rungs(owing)
+    look(owing, nine)
+
+    assert before == []
+    assert rungs(owing) == [("page", "overdue 2026-04-15")]
+
+
 def test_a_moved_last_day_has_its_own_rungs(owing: Engine) -> None:
     look(owing, on("2026-04-07"))
     before = rungs(owing)

@@ -68,6 +68,24 @@ def test_a_page_is_acknowledged_by_its_duty(owing: Home) -> None:
     assert done == {"acknowledged": [page["key"]], "acknowledged_before": []}
 
 
+def test_open_pages_are_listed_until_somebody_has_them(owing: Home) -> None:
+    (page,) = pages(owing)
+    listed, plain = owing.json("pages")["pages"], owing.good("pages").out
+    owing.good("ack", page["key"], *BY)
+
+    assert listed == [
+        {
+            "key": page["key"],
+            "kind": "duty_opened",
+            "processor": "acme",
+            "duty": "acme/frt.file/1",
+            "created_at": page["created_at"],
+        }
+    ]
+    assert plain == f"{page['created_at']}  {page['key']}  acme/frt.file/1  duty_opened\n"
+    assert owing.good("pages").out == "no page is open\n"
+
+
 def test_what_is_not_there_is_refused_with_what_is(owing: Home) -> None:
     (page,) = pages(owing)
     refused = owing.run("ack", "acme/frt.cancel", *BY)
@@ -103,6 +121,15 @@ def test_a_silence_is_made_listed_and_ended(owing: Home) -> None:
     assert (ended, none) == ("silence 1 is over\n", "no silence is in force\n")
     assert (every[0]["ended_by"], every[0]["in_force"]) == ("duty officer", False)
     assert owing.good("verify")
+
+
+def test_a_silence_says_which_deadlines_it_is_longer_than(owing: Home) -> None:
+    words = ("silence", "add", *BY, "--reason", "works", "--until", SOON)
+    plain = owing.good(*words, "--processor", "acme").out
+    other = owing.json(*words, "--processor", "beta")
+
+    assert plain.splitlines()[1:] == ["    within it: acme/frt.file/1, last day 2026-04-14"]
+    assert other["deadlines"] == []
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,12 @@ OF_PROCESSES: Final = {
     "process_resident_memory_bytes",
     "process_cpu_seconds_total",
 }
+# Of the programs that bring an alert on: Prometheus and Alertmanager themselves.
+OF_THE_LAST_MILE: Final = {
+    "alertmanager_notifications_failed_total",
+    "prometheus_notifications_dropped_total",
+    "prometheus_rule_evaluation_failures_total",
+}
 _SUFFIX = re.compile(r"_(bucket|sum|count)$")
 
 
@@ -36,6 +42,7 @@ class Alert:
     name: str
     expr: str
     severity: str
+    labels: dict[str, str]
     annotations: dict[str, str]
     metrics: frozenset[str]
 
@@ -78,7 +85,8 @@ def metrics_in(expression: str) -> frozenset[str]:
 def named_in(expression: str) -> set[str]:
     """Return the names of the metrics that stand in an expression, recorded ones as such."""
     bare = re.sub(r'"[^"]*"', "", expression)
-    ours = r"(?:\w+:facetally_\w+(?::\w+)?|facetally(?::\w+)+|facetally_\w+|process_\w+|\bup\b)"
+    ours = r"(?:\w+:facetally_\w+(?::\w+)?|facetally(?::\w+)+|facetally_\w+|process_\w+"
+    ours += r"|\b(?:alertmanager|prometheus)_\w+|\bup\b)"
     return set(re.findall(ours, bare))
 
 
@@ -88,6 +96,7 @@ def alerts(*paths: Path) -> list[Alert]:
             name=rule["alert"],
             expr=rule["expr"],
             severity=rule["labels"]["severity"],
+            labels=rule["labels"],
             annotations=rule["annotations"],
             metrics=metrics_in(rule["expr"]),
         )

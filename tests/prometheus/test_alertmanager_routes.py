@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from tests.services.presence import require
 
 EVERY = alerts(*RULES, *FALLBACK)
 ROAD = {"none": "deadman", "page": "page", "warning": "warnings", "info": "nobody"}
+# What happened once ends by its age, which is no good news: nobody is told "resolved".
+ONCE = {"page": "page-once", "warning": "warnings-once", "info": "nobody"}
 
 
 def amtool(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -47,19 +50,20 @@ def test_amtool_takes_the_configuration() -> None:
     done = amtool("check-config", str(ALERTMANAGER))
 
     assert done.returncode == 0, done.stderr
-    assert "4 receivers" in done.stdout
+    assert "7 receivers" in done.stdout
 
 
 @pytest.mark.parametrize("alert", EVERY, ids=lambda one: one.name)
 def test_each_rule_goes_where_its_severity_says(alert: Alert) -> None:
-    labels = {"alertname": alert.name, "severity": alert.severity}
+    labels = {"alertname": alert.name, **alert.labels}
+    road = ROAD[alert.severity]
 
-    assert receiver_of(labels) == ROAD[alert.severity]
+    assert receiver_of(labels) == (f"other,{road}" if "last_mile" in labels else road)
 
 
 @pytest.mark.parametrize("severity", list(Severity))
 def test_a_notice_of_facetally_goes_where_its_severity_says(severity: Severity) -> None:
-    assert receiver_of(event_labels(notice(severity))) == ROAD[severity.value]
+    assert receiver_of(event_labels(notice(severity))) == ONCE[severity.value]
 
 
 def test_an_open_duty_pages() -> None:
@@ -99,3 +103,46 @@ def test_the_watchdog_is_told_again_each_minute_and_never_as_resolved() -> None:
 
     assert road["repeat_interval"] == road["group_interval"] == "1m"
     assert all(one["send_resolved"] is False for one in receiver["webhook_configs"])
+
+
+@pytest.mark.parametrize("name", ["page-once", "warnings-once"])
+def test_the_end_of_what_happened_once_is_not_told(name: str) -> None:
+    (receiver,) = [one for one in loaded(ALERTMANAGER)["receivers"] if one["name"] == name]
+
+    assert all(one["send_resolved"] is False for one in receiver["webhook_configs"])
+
+
+def test_nothing_is_hidden_across_installations() -> None:
+    assert all("installation" in one["equal"] for one in loaded(ALERTMANAGER)["inhibit_rules"])
+
+
+def test_who_is_told_that_the_pager_fails_is_not_the_pager() -> None:
+    found = {one["name"]: one["webhook_configs"] for one in loaded(ALERTMANAGER)["receivers"][:-1]}
+
+    assert found["other"][0]["url"] not in {one["url"] for one in found["page"]}
+
+
+def refusing(file: Path) -> subprocess.CompletedProcess[str]:
+    script = ALERTMANAGER.with_name("refuse-examples.sh")
+    return subprocess.run(
+        ["sh", str(script), str(file), "echo", "it runs"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def test_an_alertmanager_with_receivers_of_the_example_is_not_started() -> None:
+    done = refusing(ALERTMANAGER)
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "https://pager.example/facetally" in done.stderr
+
+
+def test_with_receivers_of_ones_own_it_is_started(tmp_path: Path) -> None:
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(ALERTMANAGER.read_text().replace(".example/", ".example.org/"))
+
+    assert refusing(file).stdout == "it runs\n"

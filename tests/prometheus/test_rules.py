@@ -14,6 +14,7 @@ from tests.prometheus.shipped import (
     CASES,
     FALLBACK,
     OF_PROCESSES,
+    OF_THE_LAST_MILE,
     RULES,
     RUNBOOKS,
     Alert,
@@ -79,7 +80,8 @@ def test_each_alert_is_silent_where_what_it_reads_is_there(alert: Alert) -> None
     "rule", rules(*RULES, *FALLBACK), ids=lambda r: r.get("alert", r.get("record"))
 )
 def test_rules_read_metrics_that_exist(rule: dict[str, str]) -> None:
-    known = {spec.name for spec in measures.catalogue()} | OF_PROCESSES | {"up"}
+    known = {spec.name for spec in measures.catalogue()}
+    known |= OF_PROCESSES | OF_THE_LAST_MILE | {"up"}
 
     assert metrics_in(rule["expr"]) <= known
 
@@ -168,6 +170,8 @@ def test_every_metric_of_health_is_watched() -> None:
         "facetally_page_oldest_unacknowledged_age_seconds",
         # No fault.
         "facetally_silences_active",
+        # Anybody can knock; what matters is a page that nobody has, which is said by itself.
+        "facetally_acknowledgement_requests_total",
         "facetally_ignored_records",
         "facetally_records_ignored_total",
     }

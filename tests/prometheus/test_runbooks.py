@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import yaml
 
+from alerts.origin import NEVER_PAGES
 from monitor import measures
 from monitor.notices import Kind
+from tests.conftest import REPOSITORY
 from tests.homes import Home, event, ready, topic
 from tests.parsing import parsed
 from tests.prometheus.shipped import (
     OF_PROCESSES,
+    OF_THE_LAST_MILE,
     RULES,
     RUNBOOKS,
     alerts,
@@ -33,22 +37,6 @@ HEADINGS: Final = (
     "## Do",
     "## Escalate",
 )
-# Notices that are never more than a warning; a new kind has to be put here or get a runbook.
-NEVER_PAGES: Final = {
-    Kind.DUE_SETTLED,
-    Kind.DUTY_CLOSED,
-    Kind.RESTATEMENT_WAITS,
-    Kind.DUTY_CORRECTED,
-    Kind.FILING_REFUSED,
-    Kind.FILING_WAITING,
-    Kind.FACES_REMAIN,
-    Kind.CHANGE_PROPOSED,
-    Kind.THRESHOLD_APPROACHED,
-    Kind.FORECAST_NEAR,
-    Kind.SOURCE_HEARD,
-    Kind.NUMBER_ACCEPTED,
-    Kind.TEST,
-}
 READING: Final = {
     "audit tail",
     "audit verify",
@@ -135,7 +123,8 @@ def test_every_command_is_parsed_by_the_real_parser(
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_every_query_reads_metrics_that_exist(query: str) -> None:
-    known = {spec.name for spec in measures.catalogue()} | OF_PROCESSES | {"up"} | set(recorded())
+    known = {spec.name for spec in measures.catalogue()} | set(recorded())
+    known |= OF_PROCESSES | OF_THE_LAST_MILE | {"up"}
     read = {re.sub(r"_bucket$", "", name) for name in named_in(query)}
 
     assert read <= known
@@ -189,3 +178,18 @@ def test_the_index_lists_every_runbook() -> None:
     text = (RUNBOOKS / "README.md").read_text(encoding="utf-8")
 
     assert [book.stem for book in BOOKS if f"({book.name})" not in text] == []
+
+
+def test_rules_can_be_rendered_with_the_address_where_runbooks_are_published(
+    tmp_path: Path, promtool: Promtool
+) -> None:
+    script = REPOSITORY / "deploy" / "prometheus" / "with-runbooks.sh"
+    subprocess.run(["sh", str(script), "https://wiki.test/books/", str(tmp_path)], check=True)
+    rendered = sorted(tmp_path.glob("*.yml"))
+    found = [alert.annotations["runbook_url"] for alert in alerts(*rendered)]
+    wanted = [alert.annotations["runbook_url"] for alert in alerts(*RULES)]
+
+    assert found == [
+        f"https://wiki.test/books/{one.removeprefix('docs/runbooks/')}" for one in wanted
+    ]
+    assert [promtool.check_rules(file) for file in rendered] == [""] * len(RULES)

@@ -30,6 +30,8 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LENGTH: Final = re.compile(r"(\d+)([smhd])\b")
 # Some failures are tried again every 5 s, and three of them are to be seen within one window.
 _WINDOWS, _WAITS = 12, 120
+# 5 minutes and up to 30 of them are one window: what was before has to leave it, too.
+_MINUTES, _WINDOW = 1800, 25
 
 
 def seconds(length: str) -> int:
@@ -42,7 +44,9 @@ def quick_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
     """Return *rule* with a window of 5 minutes as 25 s, and a wait of 5 minutes as 3 s."""
 
     def window(found: re.Match[str]) -> str:
-        return f"[{max(10, seconds(found[1]) // _WINDOWS)}s]"
+        long = seconds(found[1])
+        quick = max(10, long // _WINDOWS)
+        return f"[{min(quick, _WINDOW) if long <= _MINUTES else quick}s]"
 
     quick = {**rule, "expr": re.sub(r"\[(\w+)\]", window, rule["expr"]).replace("* 60", "* 1")}
     if "for" in rule:
@@ -71,14 +75,14 @@ def quick_alertmanager(receiver: str) -> str:
     return str(yaml.safe_dump(found))
 
 
-def prometheus_of(rules: Path, alertmanager: str, targets: Mapping[str, str]) -> str:
+def prometheus_of(rules: Path, alertmanager: str, jobs: Mapping[str, Path]) -> str:
     found = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [f"{rules}/*.yml"],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
         "scrape_configs": [
-            {"job_name": job, "static_configs": [{"targets": [address]}]}
-            for job, address in targets.items()
+            {"job_name": job, "file_sd_configs": [{"files": [str(targets)]}]}
+            for job, targets in jobs.items()
         ],
     }
     return str(yaml.safe_dump(found))
@@ -92,9 +96,9 @@ class Kept:
         self.address = f"{LOOPBACK}:{free_port()}"
         self._process: Owned | None = None
 
-    def start(self) -> None:
-        """Start it and return when it answers."""
-        self._facetally.environ["FACETALLY_METRICS_ADDRESS"] = self.address
+    def start(self, **environ: str) -> None:
+        """Start it, with *environ* beside its own, and return when it answers."""
+        self._facetally.environ.update(environ, FACETALLY_METRICS_ADDRESS=self.address)
         self._process = self._facetally.start(self._command)
         self._process.until(self._answers, seconds=START_SECONDS)
 
@@ -125,13 +129,17 @@ class Watched:
     prometheus: Prometheus
     alertmanager: Alertmanager
     receiver: Receiver
+    jobs: Mapping[str, Path]
     families: set[str] = field(default_factory=set)
 
-    def told(self, road: str, name: str) -> bool:
-        """Whether the receiver at the end of *road* was told that alert *name* fires."""
+    def told(self, road: str, name: str, after: int = 0) -> bool:
+        """Whether the receiver at the end of *road* was told that alert *name* fires.
+
+        Of all requests to receivers the first *after* do not count.
+        """
         return any(
             alert["labels"]["alertname"] == name and alert["status"] == "firing"
-            for request in list(self.receiver.requests)
+            for request in self.receiver.requests[after:]
             if request.path == f"/{road}"
             for alert in json.loads(request.body)["alerts"]
         )
@@ -149,10 +157,21 @@ class Watched:
         )
         return bool(answer.json())
 
+    def scrape(self, job: str, *addresses: str) -> None:
+        """Let Prometheus read these, and no others, from now on."""
+        scrape(self.jobs[job], *addresses)
+
     def note_families(self) -> None:
         """Remember the names of all metrics that are exported now."""
         for process in (self.worker, self.alerts):
             self.families |= set(re.findall(r"^# TYPE (\S+) ", process.scraped(), re.MULTILINE))
+
+
+def scrape(targets: Path, *addresses: str) -> None:
+    """Write the list of targets that Prometheus watches; it is there whole or not at all."""
+    new = targets.with_suffix(".new")
+    new.write_text(json.dumps([{"targets": addresses}]))
+    new.rename(targets)
 
 
 @contextmanager
@@ -161,8 +180,10 @@ def watched(facetally: Facetally, receiver: Receiver, home: Path) -> Iterator[Wa
     worker, alerts = Kept(facetally, "worker"), Kept(facetally, "alerts")
     alertmanager = Alertmanager(quick_alertmanager(receiver.url))
     rules = quick_rules(home)
-    targets = {"facetally-worker": worker.address, "facetally-alerts": alerts.address}
-    config = prometheus_of(rules, alertmanager.url.removeprefix("http://"), targets)
+    jobs = {name: home / f"{name}.json" for name in ("facetally-worker", "facetally-alerts")}
+    scrape(jobs["facetally-worker"], worker.address)
+    scrape(jobs["facetally-alerts"], alerts.address)
+    config = prometheus_of(rules, alertmanager.url.removeprefix("http://"), jobs)
     with contextlib.ExitStack() as stack:
         stack.callback(alertmanager.close)
         alertmanager.start()
@@ -171,4 +192,4 @@ def watched(facetally: Facetally, receiver: Receiver, home: Path) -> Iterator[Wa
         worker.start()
         alerts.start()
         prometheus = stack.enter_context(Prometheus(config))
-        yield Watched(worker, alerts, prometheus, alertmanager, receiver)
+        yield Watched(worker, alerts, prometheus, alertmanager, receiver, jobs)

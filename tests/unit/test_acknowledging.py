@@ -6,14 +6,25 @@ import base64
 import http.client
 import json
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import pytest
 
-from alerts.acknowledging import GOOD_FOR_S, AckSettings, Answered, host_and_port, serving
+from alerts.acknowledging import (
+    AHEAD_S,
+    GOOD_FOR_S,
+    AckSettings,
+    Answered,
+    Refused,
+    Said,
+    host_and_port,
+    serving,
+)
 from alerts.channel import BadSettings
 from alerts.channels.webhook import key_bytes, signature
 from monitor.facts import Instant
@@ -31,23 +42,30 @@ class Store:
     """Knows one page, and remembers who has it."""
 
     taken: list[tuple[str, str, str | None, Instant]] = field(default_factory=list)
+    until: list[Instant] = field(default_factory=list)
     error: Exception | None = None
 
-    def __call__(self, what: str, by: str, reason: str | None, now: Instant) -> Answered | None:
+    def __call__(self, said: Said, until: Instant, now: Instant) -> Answered | None:
+        self.until.append(until)
         if self.error is not None:
             raise self.error
-        if what != "gap:1":
+        if said.what != "gap:1":
             return None
         before = bool(self.taken)
         if not before:
-            self.taken.append((what, by, reason, now))
-        return Answered((), (what,)) if before else Answered((what,), ())
+            self.taken.append((*said, now))
+        return Answered((), (said.what,)) if before else Answered((said.what,), ())
 
 
 @dataclass
 class Door:
     port: int
     store: Store
+    counted: list[int] = field(default_factory=list)
+    late_s: int = 0
+
+    def clock(self) -> Instant:
+        return NOW + self.late_s * 1_000_000
 
     def post(
         self,
@@ -57,12 +75,13 @@ class Door:
         at: int = SECONDS,
         path: str = "/ack",
         headers: Mapping[str, str] | None = None,
+        name: str = "msg_1",
     ) -> tuple[int, Any]:
         body = json.dumps(SAID).encode() if body is None else body
         signed = {
-            "webhook-id": "msg_1",
+            "webhook-id": name,
             "webhook-timestamp": str(at),
-            "webhook-signature": signature(key_bytes("secret", secret), "msg_1", at, body),
+            "webhook-signature": signature(key_bytes("secret", secret), name, at, body),
         }
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         connection.request("POST", path, body, signed if headers is None else dict(headers))
@@ -73,11 +92,12 @@ class Door:
 
 
 @contextmanager
-def doors(previous: str | None = None) -> Iterator[Door]:
+def doors(previous: str | None = None, patience_s: float = 10.0) -> Iterator[Door]:
     settings = AckSettings(address="127.0.0.1:0", secret=SECRET, previous_secret=previous)
-    store = Store()
-    with serving(settings, store, lambda: NOW) as (_, port):
-        yield Door(port, store)
+    door = Door(0, Store())
+    with serving(settings, door.store, door.clock, door.counted.append, patience_s) as (_, port):
+        door.port = port
+        yield door
 
 
 @pytest.fixture
@@ -96,8 +116,68 @@ def test_a_signed_acknowledgement_is_taken(door: Door) -> None:
 def test_a_repeat_changes_nothing_and_is_answered_as_such(door: Door) -> None:
     door.post()
 
-    assert door.post() == (200, {"acknowledged": [], "acknowledged_before": ["gap:1"]})
+    assert door.post(name="msg_2") == (
+        200,
+        {"acknowledged": [], "acknowledged_before": ["gap:1"]},
+    )
     assert len(door.store.taken) == 1
+
+
+@pytest.mark.parametrize("at", [SECONDS, SECONDS + AHEAD_S])
+def test_a_message_that_comes_again_does_nothing_for_as_long_as_its_signature_is_good(
+    door: Door, at: int
+) -> None:
+    door.post(at=at)
+    door.late_s = at - SECONDS + GOOD_FOR_S
+    again = door.post(at=at)
+    door.late_s += 1
+
+    assert again == (200, {"acknowledged": [], "acknowledged_before": ["gap:1"]})
+    assert door.post(at=at)[0] == 401
+    assert len(door.store.until) == 1
+
+
+def test_another_message_under_the_same_id_is_taken(door: Door) -> None:
+    door.post(b'{"what": "gap:2", "by": "ann"}')
+    door.post()
+    door.post(b'{"what": "gap:1", "by": "bob"}')
+
+    assert len(door.store.until) == 3
+
+
+def test_what_was_not_done_is_tried_again_under_the_same_id(door: Door) -> None:
+    door.store.error = RuntimeError()
+    door.post()
+    door.store.error = None
+
+    assert door.post()[1] == {"acknowledged": ["gap:1"], "acknowledged_before": []}
+
+
+def test_the_store_is_told_of_which_second_it_is(door: Door) -> None:
+    door.post(at=SECONDS - 100)
+
+    assert door.store.until == [(SECONDS - 99) * 1_000_000]
+
+
+def test_what_the_store_refuses_is_told(door: Door) -> None:
+    door.store.error = Refused(HTTPStatus.CONFLICT, "name one: a, b")
+
+    assert door.post() == (409, {"error": "name one: a, b"})
+
+
+def test_every_answer_is_counted_and_a_kind_of_refusal_logged_once_a_minute(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    door.post()
+    door.post(secret=OTHER)
+    door.post(secret=OTHER)
+    door.post(b"[]")
+
+    assert door.counted == [200, 401, 401, 400]
+    assert [one.getMessage() for one in caplog.records] == [
+        "an acknowledgement was refused: 401 Unauthorized",
+        "an acknowledgement was refused: 400 Bad Request",
+    ]
 
 
 def test_a_reason_may_be_left_out(door: Door) -> None:
@@ -116,10 +196,10 @@ def test_the_previous_key_is_good_while_there_is_one(door: Door) -> None:
     assert door.post(secret=OLD)[0] == 401
 
 
-@pytest.mark.parametrize("off", [-GOOD_FOR_S - 1, GOOD_FOR_S + 1])
-def test_what_was_signed_at_another_time_is_refused(door: Door, off: int) -> None:
-    assert door.post(at=SECONDS + off)[0] == 401
-    assert door.post(at=SECONDS + (off // abs(off)) * GOOD_FOR_S)[0] == 200
+@pytest.mark.parametrize(("good", "bad"), [(-GOOD_FOR_S, -1), (AHEAD_S, 1)])
+def test_what_was_signed_at_another_time_is_refused(door: Door, good: int, bad: int) -> None:
+    assert door.post(at=SECONDS + good + bad)[0] == 401
+    assert door.post(at=SECONDS + good)[0] == 200
 
 
 def test_a_signature_is_of_that_body_and_that_time(door: Door) -> None:
@@ -202,6 +282,48 @@ def test_a_request_that_is_dripped_holds_up_no_other(door: Door) -> None:
         one.close()
 
     assert answered == 200
+
+
+def test_a_request_that_does_not_come_whole_in_time_is_cut_though_it_drips() -> None:
+    with doors(patience_s=0.5) as door, dripping(door, 1) as (one,):
+        ends = time.monotonic() + 20
+        while time.monotonic() < ends and not closed(one):
+            with suppress(OSError):
+                one.sendall(b"x")
+
+    assert time.monotonic() < ends
+
+
+def test_however_many_drip_a_good_one_is_let_in(door: Door) -> None:
+    with dripping(door, 40) as slow:
+        answered = door.post()[0]
+        youngest, oldest = closed(slow[-1]), closed(slow[0])
+
+    assert answered == 200
+    assert (youngest, oldest) == (False, True)
+
+
+@contextmanager
+def dripping(door: Door, count: int) -> Iterator[Sequence[socket.socket]]:
+    """Begin so many requests, one after the other, that never end."""
+    with ExitStack() as stack:
+        made = []
+        for _ in range(count):
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", door.port)))
+            one.sendall(b"POST /ack HTTP/1.1\r\ncontent-length: 16000\r\n\r\n")
+            made.append(one)
+        yield made
+
+
+def closed(one: socket.socket) -> bool:
+    """Tell whether the other side has ended, within a tenth of a second."""
+    one.settimeout(0.1)
+    try:
+        return one.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
 
 
 @pytest.mark.parametrize("address", ["", "host", "host:", ":1", "a@b:1", "h:99999", "http://h:1"])

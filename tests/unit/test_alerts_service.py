@@ -286,3 +286,13 @@ def test_two_senders_whose_clocks_differ_do_not_flood_a_receiver_that_refuses(
 def test_two_channels_of_one_name_are_refused(desk: SqliteOutbox) -> None:
     with pytest.raises(ValueError, match="same name"):
         run_alerts(desk, [Scripted(), Scripted()], lambda: NOW, threading.Event(), 1)
+
+
+def test_an_error_of_ours_in_showing_the_duties_counts_as_not_shown(desk: SqliteOutbox) -> None:
+    """Or nobody is told that they are not shown: the alert reads this count."""
+    counted = Counted()
+    turns = Turns(desk, Showing(RuntimeError("not the receiver's")), counted)
+    with pytest.raises(RuntimeError):
+        turns.show(NOW)
+
+    assert counted.seen == [("shown", "scripted", False)]

@@ -47,8 +47,39 @@ def test_an_escalation_is_muted_with_what_it_escalates() -> None:
     assert not replace(ALL, kind=Kind.LOG_WENT_BACK).takes(step)
 
 
-def test_no_silence_mutes_the_page_that_opens_a_duty() -> None:
-    assert not ALL.takes(notice("a", kind=Kind.DUTY_OPENED))
+def reminder(left: int) -> Notice:
+    return Notice(
+        key="reminder:1",
+        kind=Kind.REMINDER,
+        severity=Severity.PAGE,
+        created_at=NOW,
+        body={"working_days_left": left},
+    )
+
+
+def escalated(page: Notice) -> Notice:
+    body = {**page.body, "page": page.key, "escalated_kind": page.kind.value}
+    return replace(page, key="escalated:1", kind=Kind.ESCALATED, body=body)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        notice("a", kind=Kind.DUTY_OPENED),
+        notice("a", kind=Kind.DUTY_MOVED),
+        reminder(0),
+        reminder(-1),
+    ],
+)
+def test_no_silence_mutes_what_a_duty_leaves_no_time_for_nor_its_escalation(told: Notice) -> None:
+    assert not ALL.takes(told)
+    assert not ALL.takes(escalated(told))
+
+
+@pytest.mark.parametrize("told", [notice("a", kind=Kind.DUTY_REOPENED), reminder(1)])
+def test_a_silence_mutes_other_pages_of_a_duty(told: Notice) -> None:
+    assert ALL.takes(told)
+    assert ALL.takes(escalated(told))
 
 
 def test_a_silence_lasts_until_its_time_or_until_somebody_ends_it() -> None:

@@ -83,10 +83,10 @@ def test_it_is_marked_after_sending_and_not_before(desk: SqliteOutbox) -> None:
         # What only a person can mend may be a proxy that is just being replaced.
         (1, NotDelivered("x", permanent=True), 2, 2),
         (12, NotDelivered("x", permanent=True), 300, 3600),
-        # The receiver may ask for more, not for less, and not for more than an hour.
+        # The receiver may ask for more, not for less, and not for more than that.
         (1, NotDelivered("x", retry_after_s=30), 30, 30),
         (4, NotDelivered("x", retry_after_s=1), 16, 16),
-        (1, NotDelivered("x", retry_after_s=1e9), 3600, 3600),
+        (1, NotDelivered("x", retry_after_s=1e9), 300, 3600),
     ],
 )
 def test_pause_after_a_failure(attempts: int, error: NotDelivered, page: int, other: int) -> None:
@@ -161,18 +161,22 @@ def test_a_poisoned_notice_holds_up_no_other(desk: SqliteOutbox) -> None:
     assert channel.tried.count(poison.key) == 1
 
 
-def test_a_crash_of_a_channel_leaves_the_lease_and_the_next_notice_goes(
+def test_a_crash_of_a_channel_is_a_failure_of_it_and_the_next_notice_goes(
     desk: SqliteOutbox,
 ) -> None:
+    counted = Counted()
     crashing = notice("crash", at=NOW - 2)
     desk.put(crashing)
     desk.put(notice("good", at=NOW - 1))
     channel = Scripted(lambda sent, _: ZeroDivisionError() if sent == crashing else None)
-    with pytest.raises(ZeroDivisionError):
-        send_next(desk, channel, NOW, STEADY)
+    refused = send_next(desk, channel, NOW, STEADY, counted)
     send_next(desk, channel, NOW, STEADY)
+    [waiting] = desk.waiting()
 
+    assert refused is Turn.REFUSED
+    assert counted.seen == [("crashed", "scripted"), ("failed", "scripted", False)]
     assert channel.delivered == [notice("good").key]
+    assert (waiting.notices, waiting.failing) == (1, 1)
 
 
 def test_a_failure_is_counted_logged_and_says_whether_a_person_is_needed(

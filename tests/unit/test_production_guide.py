@@ -21,6 +21,7 @@ FOREIGN = {
     "createdb",
     "createuser",
     "docker",
+    "install",
     "openssl",
     "pg_dump",
     "pg_restore",
@@ -28,7 +29,9 @@ FOREIGN = {
     "systemctl",
     "useradd",
 }
-UNITS = {unit.name for unit in (REPOSITORY / "deploy" / "systemd").iterdir()}
+UNITS = {unit.name for unit in (REPOSITORY / "deploy" / "systemd").glob("*.*")}
+SECTIONS = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", GUIDE, re.DOTALL | re.MULTILINE))
+GRANTS = "psql --username facetally --dbname facetally --file deploy/sql/grants.sql"
 SERVICES = yaml.safe_load((REPOSITORY / "deploy" / "compose" / "compose.yml").read_text("utf-8"))
 
 
@@ -83,14 +86,61 @@ def test_every_secret_of_the_compose_file_is_made_and_opened_for_its_reader() ->
     made = {words[-1] for words in of("openssl")}
     (opened,) = of("chmod")
 
-    assert made == files
+    assert files <= made
     assert set(opened[1:]) == files
 
 
 def test_every_unit_is_installed() -> None:
     copied = {Path(word).name for words in of("cp") for word in words[:-1]}
 
-    assert copied == UNITS
+    assert copied == UNITS | {"facetally"}
+
+
+def test_every_file_of_a_unit_is_made_for_root_alone_before_the_first_upgrade() -> None:
+    units = "".join((REPOSITORY / "deploy" / "systemd" / unit).read_text("utf-8") for unit in UNITS)
+    credentials = set(re.findall(r"^LoadCredential=[\w-]+:(\S+)$", units, re.MULTILINE))
+    closed = {words[-1] for words in of("install") if words[:2] == ["--mode", "0400"]}
+    made = {words[-1] for words in of("openssl")}
+
+    assert credentials == closed
+    assert credentials <= made
+
+
+@pytest.mark.parametrize("section", ["With systemd", "Upgrade"])
+def test_rights_are_given_between_the_upgrade_and_the_first_worker(section: str) -> None:
+    lines = re.findall(r"^\$ (.*)$", SECTIONS[section], re.MULTILINE)
+    upgraded = lines.index("systemctl start facetally-db-upgrade.service")
+    (workers,) = [
+        place
+        for place, line in enumerate(lines)
+        if "facetally-worker@1.service" in line and " stop " not in line and line.startswith("syst")
+    ]
+
+    assert upgraded < lines.index(GRANTS) < workers
+
+
+def test_no_rights_are_given_before_there_are_tables() -> None:
+    assert "grants.sql\n```" not in SECTIONS["Database and roles"]
+
+
+def test_the_jobs_of_prometheus_are_those_of_the_rules_and_addresses_those_of_the_units() -> None:
+    (block,) = re.findall(
+        r"^```yaml\n(.*?)^```", SECTIONS["With systemd"], re.DOTALL | re.MULTILINE
+    )
+    jobs = {
+        job["job_name"]: job["static_configs"][0]["targets"]
+        for job in yaml.safe_load(block)["scrape_configs"]
+    }
+    units = REPOSITORY / "deploy" / "systemd"
+    address = r"FACETALLY_METRICS_ADDRESS=(\S+)"
+    worker = re.findall(address, (units / "facetally-worker@.service").read_text("utf-8"))[0]
+    alerts = re.findall(address, (units / "facetally-alerts.service").read_text("utf-8"))[0]
+    compose = REPOSITORY / "deploy" / "compose" / "prometheus.yml"
+    shipped = yaml.safe_load(compose.read_text("utf-8"))["scrape_configs"]
+
+    assert jobs["facetally-worker"] == [worker.replace("%i", one) for one in ("1", "2")]
+    assert jobs["facetally-alerts"] == [alerts]
+    assert set(jobs) == {job["job_name"] for job in shipped}
 
 
 @pytest.mark.parametrize(

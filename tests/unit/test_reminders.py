@@ -104,12 +104,45 @@ def test_the_rungs_of_a_filing_and_whom_they_wake() -> None:
 
 def test_a_day_begins_at_16_00_utc() -> None:
     midnight = overdue_from(date(2026, 10, 18))
-    before, after = (rung_due(FILE, LADDER, CALENDAR, at) for at in (midnight - 1, midnight))
+    at_once = Ladder(at=0)
+    before, after = (rung_due(FILE, at_once, CALENDAR, at) for at in (midnight - 1, midnight))
 
     assert before is not None
     assert after is not None
     assert (before.name, after.name) == ("1", "last day")
     assert beijing_day(midnight) == date(2026, 10, 19)
+
+
+@pytest.mark.parametrize("day", [date(2026, 10, 19), date(2026, 10, 24)])
+def test_nobody_is_reminded_before_the_time_of_the_day(day: date) -> None:
+    """Of the last day, and of a Saturday on which it is overdue."""
+    nine = overdue_from(day - ONE) + 9 * HOUR
+    found = rung_due(FILE, LADDER, CALENDAR, nine)
+    afternoon = Ladder(at=15 * 60 + 30)
+    half_past_three = nine + 6 * HOUR + HOUR // 2
+
+    assert rung_due(FILE, LADDER, CALENDAR, nine - 1) is None
+    assert found is not None
+    assert found.severity is Severity.PAGE
+    assert rung_due(FILE, afternoon, CALENDAR, half_past_three - 1) is None
+    assert rung_due(FILE, afternoon, CALENDAR, half_past_three) == found
+
+
+def test_a_clock_of_hours_waits_for_no_time_of_the_day() -> None:
+    day = date(2026, 10, 19)
+    due_at = overdue_from(day - ONE) + 3 * HOUR
+    hours = replace(duty(day, day), deadline=Deadline.on(day, "2026-1", due_at))
+    hours = replace(hours, opened_at=due_at - HOUR)
+
+    assert rung_due(hours, LADDER, CALENDAR, due_at) == Rung(
+        "overdue 2026-10-19", -1, Severity.PAGE
+    )
+
+
+@pytest.mark.parametrize("at", [-1, 24 * 60])
+def test_a_time_that_no_day_has_is_refused(at: int) -> None:
+    with pytest.raises(ValueError, match="time of the day"):
+        Ladder(at=at)
 
 
 def test_of_rungs_that_were_passed_while_nobody_looked_the_newest_is_told() -> None:

@@ -11,7 +11,17 @@ from alerts.people import Hours, Person, WorkingTime
 from alerts.routing import Escalation, Route, Routing, Step
 from monitor.facts import Instant
 from monitor.muting import Silence, Standing
-from monitor.notices import ACKNOWLEDGED, NOT_ROUTED, Kind, Notice, Severity, Skip
+from monitor.notices import (
+    ACKNOWLEDGED,
+    LATER,
+    NOT_ROUTED,
+    SUPERSEDED,
+    Kind,
+    Notice,
+    Reached,
+    Severity,
+    Skip,
+)
 from monitor.workdays import load_calendar
 from tests.outbox_contract import notice
 
@@ -126,14 +136,18 @@ def judged(
     return judge.why_not(told, channel, now)
 
 
+def elsewhere(*channels: str) -> Skip:
+    return NOT_ROUTED._replace(instead=frozenset(channels))
+
+
 def test_a_page_goes_to_the_people_of_the_first_step_who_are_there() -> None:
     assert {name: judged(name, NOON) for name in CHANNELS} == {
         "ann-phone": None,
         "bob-mail": None,
-        "team": NOT_ROUTED,
-        "log": NOT_ROUTED,
+        "team": elsewhere("ann-phone", "bob-mail"),
+        "log": elsewhere("ann-phone", "bob-mail"),
     }
-    assert judged("bob-mail", NIGHT) == NOT_ROUTED
+    assert judged("bob-mail", NIGHT) == elsewhere("ann-phone")
     assert judged("ann-phone", NIGHT) is None
 
 
@@ -155,6 +169,43 @@ def test_a_step_of_a_page_that_was_acknowledged_meanwhile_is_not_told() -> None:
 
     assert judged("team", NOON, step, acknowledged) == ACKNOWLEDGED
     assert judged("ann-phone", NOON, GAP, acknowledged) is None
+
+
+def test_a_warning_that_is_for_people_who_sleep_is_told_later() -> None:
+    """Else it would have to be told by whichever channel is left."""
+    severities = frozenset({Severity.WARNING})
+    day = Escalation(name="on-call", steps=(Step(after=0, people=("bob",)),), severities=severities)
+    chosen = routing(Route(escalation="on-call"), escalation=day)
+    judge = BySettings(chosen, lambda: TIMES, Known(Standing()))
+    warning = replace(GAP, severity=Severity.WARNING)
+
+    assert {judge.why_not(warning, name, NIGHT) for name in CHANNELS} == {LATER}
+    assert judge.why_not(warning, "bob-mail", NOON) is None
+
+
+def test_what_somebody_had_before_there_was_the_channel_is_not_told_on_it() -> None:
+    late = Standing(late=frozenset({"ann-phone"}))
+
+    assert judged("ann-phone", NOON, GAP, late) == ACKNOWLEDGED
+    assert judged("bob-mail", NOON, GAP, late) is None
+
+
+def test_what_is_overtaken_is_told_only_where_the_newer_is_not() -> None:
+    """As when a reminder has become a page, and pages go elsewhere."""
+    pages = Route(severities=frozenset({Severity.PAGE}), channels=("ann-phone",))
+    older = replace(GAP, kind=Kind.REMINDER, severity=Severity.WARNING)
+    newer = Standing(newer=replace(older, key="reminder:2", severity=Severity.PAGE))
+    both = Route(channels=("ann-phone", "team"))
+
+    assert judged("ann-phone", NOON, older, newer, pages, both) == SUPERSEDED
+    assert judged("team", NOON, older, newer, pages, both) is None
+
+
+def test_the_evidence_names_who_is_behind_the_channel_of_the_first_step() -> None:
+    judge = BySettings(routing(Route(escalation="on-call")), lambda: TIMES, Known())
+
+    assert judge.reached(GAP, "bob-mail") == Reached("bob", "on-call", 1)
+    assert judge.reached(GAP, "log") == Reached()
 
 
 def test_a_silence_in_force_keeps_it_back_and_is_named() -> None:

@@ -9,12 +9,14 @@ import certifi
 import pytest
 from sqlalchemy import make_url
 
+from alerts.acknowledging import AckSettings
 from alerts.channels.alertmanager import AlertmanagerSettings
 from alerts.channels.apprise_channel import AppriseSettings
 from alerts.channels.log import LogSettings
 from alerts.channels.webhook import WebhookSettings
 from alerts.people import Hours, Person
 from alerts.routing import Escalation, Route, Routing, Step
+from deploy.channels import Unready
 from deploy.reading import BadConfig
 from deploy.settings import Settings, load
 from monitor.approach import Levels
@@ -64,6 +66,9 @@ DEBEZIUM = '[sources.db]\nadapter = "debezium"\n'
 APPRISE = '[[channels]]\nkind = "apprise"\nurl = "dingtalk://c4fa1c4fa1c4fa1c4fa1c4fa1"\n'
 HOOK = f'[[channels]]\nkind = "webhook"\nurl = "https://example.org/hook"\nsecret = "{WEBHOOK}"\n'
 ALERTMANAGER = '[[channels]]\nkind = "alertmanager"\nurl = "http://127.0.0.1:9093"\n'
+LOG = '[[channels]]\nkind = "log"\n'
+GOES_ON = '[[routes]]\nchannels = ["log"]\ncontinue = true\n'
+STEP = '{ after = "0m", people = ["ann"] }'
 ANN = '[[people]]\nname = "ann"\nchannels = ["webhook"]\n'
 PEOPLE = HOOK + ANN
 ESCALATION = (
@@ -144,6 +149,8 @@ SCALARS: Mapping[str, tuple[str, str, Callable[[Settings], object]]] = {
     "silent_after_hours": ("7", "8.5", lambda s: s.silent_after_hours),
     "max_batch_records": ("7", "8", lambda s: s.max_batch_records),
     "language": ('"zh-CN"', "en", lambda s: s.language),
+    "installation": ('"a"', "b", lambda s: s.origin.installation),
+    "runbook_base": ('"https://a/"', "https://b/c/", lambda s: s.origin.runbook_base),
     "calendar_dir": ('"/a"', "/b", lambda s: str(s.calendar_dir)),
     "silence_max_days": ("4", "5", lambda s: s.silence_max_days),
     "retention_years": ("4", "5", lambda s: s.retention_years),
@@ -599,13 +606,35 @@ REFUSED: Mapping[str, tuple[str, str]] = {
         '[[routes]]\nprocessors = []\nchannels = ["log"]',
         "routes[0].processors: name one, or leave it out",
     ),
+    "a route in no language of ours": (
+        '[[routes]]\nchannels = ["log"]\nlanguage = "fr"',
+        "routes[0].language: must be one of",
+    ),
+    "a route of pages to a log": (
+        f'{PEOPLE}{LOG}[[routes]]\nprocessors = ["acme"]\nchannels = ["log"]',
+        "routes[0].channels: pages would go to a log alone, and wake nobody",
+    ),
+    "a route of pages to a log that goes on to less than it takes": (
+        f"{PEOPLE}{LOG}{GOES_ON}" + '[[routes]]\nrules = ["frt.file"]\nchannels = ["webhook"]',
+        "routes[0].channels: pages would go to a log alone, and wake nobody",
+    ),
+    "a route of pages that goes on to warnings": (
+        f"{PEOPLE}{LOG}{GOES_ON}" + '[[routes]]\nseverities = ["warning"]\nchannels = ["webhook"]',
+        "routes[0].channels: pages would go to a log alone, and wake nobody",
+    ),
+    "a route of pages to a log with an escalation of warnings": (
+        f'{LOG}{ESCALATION}severities = ["warning"]\n{ROUTE}channels = ["log"]',
+        "routes[0].channels: pages would go to a log alone, and wake nobody",
+    ),
     "rungs out of order": (
         "[reminders]\nworking_days = [3, 5]",
         "reminders.working_days: rungs descend, each is there once, such as [20, 10, 5, 3, 1]",
     ),
+    "reminders at no time": ('[reminders]\nat = "9"', "reminders.at: must be a time of the day"),
+    "reminders at night": ('[reminders]\nat = "18:01"', "reminders.at: must leave time to act"),
     "acknowledgements that anybody could send": (
         '[acknowledge]\naddress = "127.0.0.1:1"',
-        "acknowledge.secret: give secret or secret_file",
+        "acknowledge.secret: is missing; give secret, secret_file or secret_env",
     ),
     "a weak secret of acknowledgements": (
         f'[acknowledge]\naddress = "127.0.0.1:1"\nsecret = "{PASSWORD}"',
@@ -615,6 +644,7 @@ REFUSED: Mapping[str, tuple[str, str]] = {
         f'[acknowledge]\naddress = "localhost"\nsecret = "{WEBHOOK}"',
         "acknowledge.address: must be HOST:PORT",
     ),
+    "silences for months": ("silence_max_days = 31", "silence_max_days: must be 30 at most"),
     "silences of no time": ("silence_max_days = 0", "silence_max_days: must be a whole number"),
     # login
     "a login without a password": ('[sasl]\nusername = "u"', "sasl.password: give password"),
@@ -704,6 +734,65 @@ SECTIONS: Mapping[str, str] = {
     "[acknowledge]": f'[acknowledge]\naddress = "127.0.0.1:1"\nsecret = "{WEBHOOK}"\n',
     "[[channels]] of kind log": '[[channels]]\nkind = "log"\n',
 }
+
+
+def test_a_route_may_have_a_language(here: Path) -> None:
+    given = f'{PEOPLE}[[routes]]\nchannels = ["webhook"]\nlanguage = "zh-CN"'
+
+    assert [one.language for one in read(here, given).routing.routes] == ["zh-CN"]
+    assert [one.language for one in read(here, f"{ROUTE}{ESCALATION}").routing.routes] == [None]
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        '[[routes]]\nseverities = ["warning", "info"]\nchannels = ["log"]',
+        '[[routes]]\nchannels = ["log", "webhook"]',
+        f'{GOES_ON}rules = ["frt.file"]\n[[routes]]\nchannels = ["webhook"]',
+        f'{ROUTE}channels = ["log"]\n[[escalations]]\nname = "e"\nsteps = [{STEP}]',
+    ],
+)
+def test_a_log_may_be_told_beside_somebody(here: Path, routes: str) -> None:
+    settings = read(here, f"{PEOPLE}{LOG}{routes}")
+
+    assert settings.routing.routes
+
+
+@pytest.mark.parametrize("key", ["secret", "previous_secret"])
+def test_a_secret_of_acknowledgements_that_is_not_here_stops_nobody_who_takes_none(
+    here: Path, key: str
+) -> None:
+    other = "" if key == "secret" else f'secret = "{WEBHOOK}"\n'
+    given = f'[acknowledge]\naddress = "127.0.0.1:1"\n{other}{key}_file = "no"\n'
+    settings = read(here, given)
+
+    assert isinstance(settings.acknowledging, Unready)
+    assert settings.acknowledging.why.startswith(f"acknowledge.{key}_file: cannot be read")
+
+
+def test_a_secret_of_acknowledgements_may_be_in_the_environment(here: Path) -> None:
+    given = '[acknowledge]\naddress = "127.0.0.1:1"\nsecret_env = "ACK"\n'
+    settings = read(here, given, ACK=WEBHOOK)
+
+    assert isinstance(settings.acknowledging, AckSettings)
+    assert settings.acknowledging.secret == WEBHOOK
+
+
+def test_a_secret_of_acknowledgements_that_anybody_may_write_is_refused(here: Path) -> None:
+    (here / "ack").write_text(WEBHOOK)
+    (here / "ack").chmod(0o666)
+
+    assert "acknowledge.secret_file: anybody may write that file" in refusal(
+        here, '[acknowledge]\naddress = "127.0.0.1:1"\nsecret_file = "ack"\n'
+    )
+
+
+def test_a_wrong_name_of_a_channel_whose_secret_is_not_here_is_named_with_its_key(
+    here: Path,
+) -> None:
+    said = refusal(here, '[[channels]]\nkind = "apprise"\nname = " "\nurl_file = "no"\n')
+
+    assert "channels[0].name: " in said
 
 
 def known_in(said: str) -> set[str]:

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,9 @@ from tests.conftest import REPOSITORY
 from tests.parsing import parsed
 from tests.services.presence import require
 
-UNITS = sorted((REPOSITORY / "deploy" / "systemd").iterdir())
+FOLDER = REPOSITORY / "deploy" / "systemd"
+UNITS = sorted(FOLDER.glob("*.*"))
+WRAPPER = FOLDER / "facetally"
 SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
 PROGRAM = "/opt/facetally/bin/facetally"
 # Ten is the worst, and nothing that does anything gets 0; what is asked for is 2.0.
@@ -162,6 +165,30 @@ def test_each_worker_has_a_name_a_port_and_a_folder_of_its_own() -> None:
     variables = environment(worker)
 
     assert "%i" in variables["FACETALLY_INSTANCE_ID"]
-    assert variables["FACETALLY_METRICS_ADDRESS"].endswith("%i")
+    assert "%i" in variables["FACETALLY_METRICS_ADDRESS"]
     assert variables["TMPDIR"] == f"%C/{section(worker, 'Service')['CacheDirectory'][0]}"
     assert "%i" in variables["TMPDIR"]
+
+
+@pytest.mark.parametrize("number", [0, 1, 10, 255])
+def test_whatever_its_number_a_worker_can_serve_its_metrics_beside_alerts(number: int) -> None:
+    """By binding it, on a free port: what the units have may be taken here."""
+    worker = environment(FOLDER / "facetally-worker@.service")["FACETALLY_METRICS_ADDRESS"]
+    alerts = environment(FOLDER / "facetally-alerts.service")["FACETALLY_METRICS_ADDRESS"]
+    address = worker.replace("%i", str(number))
+    host, _, port = address.partition(":")
+    with socket.socket() as taken:
+        taken.bind((host, 0))
+        bound = taken.getsockname()[0]
+
+    assert bound == host
+    assert 1024 < int(port) < 65536
+    assert address != alerts
+
+
+def test_the_command_of_an_administrator_reads_what_the_units_are_given() -> None:
+    given = section(FOLDER / "facetally-alerts.service", "Service")["LoadCredential"]
+    read = re.findall(r"_FILE=(\S+)", WRAPPER.read_text("utf-8"))
+
+    assert sorted(read) == sorted(line.split(":")[1] for line in given)
+    assert os.access(WRAPPER, os.X_OK)

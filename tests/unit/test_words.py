@@ -278,6 +278,28 @@ def test_a_message_is_bounded_and_says_what_matters_first_and_which_it_is_last()
     assert said.body.endswith(f"通知编号：{told.key}")
 
 
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("en", "to acknowledge: facetally ack k --by NAME"),
+        ("zh-CN", "确认命令：facetally ack k --by 姓名"),
+    ],
+)
+def test_a_page_says_how_it_is_acknowledged_and_nothing_else_does(
+    language: Language, line: str
+) -> None:
+    def lines(kind: Kind, severity: Severity) -> list[str]:
+        told = Notice(
+            key="k", kind=kind, severity=severity, processor="acme", created_at=NOW, body={}
+        )
+        return message(told, language).body.splitlines()
+
+    assert line in lines(Kind.DUTY_OPENED, Severity.PAGE)
+    assert line not in lines(Kind.DUTY_OPENED, Severity.WARNING)
+    assert line not in lines(Kind.TEST, Severity.PAGE)
+    assert line not in lines(Kind.ESCALATED, Severity.PAGE)
+
+
 def test_the_same_notice_gives_the_same_message() -> None:
     assert whole(notice(Kind.DUTY_OPENED), "en") == whole(notice(Kind.DUTY_OPENED), "en")
 

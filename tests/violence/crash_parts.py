@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from alerts.channels.webhook import Webhook
 from monitor.facts import Instant
 from monitor.intake import Ahead, Batch, Decoded, EndSeen, Gap, StoredPosition, TopicSeen, Written
-from monitor.notices import Claim, Notice
+from monitor.notices import NOBODY_NAMED, Claim, Notice, Reached
 from monitor.store.keeper import SqlKeeper
 from monitor.store.outbox import SqlOutbox
 from streams.records import Adapter, Record
@@ -107,9 +107,9 @@ class ToldOutbox(SqlOutbox):
             self._probe.done()
         return claim
 
-    def sent(self, claim: Claim, now: Instant, answer: str) -> None:
+    def sent(self, claim: Claim, now: Instant, answer: str, to: Reached = NOBODY_NAMED) -> None:
         self._probe.doing("sent")
-        super().sent(claim, now, answer)
+        super().sent(claim, now, answer, to)
         self._probe.done()
 
     def failed(self, claim: Claim, again_at: Instant, error: str) -> None:

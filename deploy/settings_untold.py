@@ -1,0 +1,93 @@
+"""What in the settings would leave a page untold: a log wakes nobody."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from alerts.channels.log import LogSettings
+from alerts.routing import Escalation, Route
+from deploy.channels import ChannelSettings
+from deploy.reading import BadConfig
+from monitor.notices import Severity
+
+_INLINE: Final = frozenset(
+    {"authorization", "database_password", "key_password", "password", "previous_secret", "secret"}
+)
+
+
+def check_pages_reach(
+    routes: Sequence[Route], escalations: Mapping[str, Escalation], known: Mapping[str, bool]
+) -> None:
+    """Raise BadConfig for a route that takes pages and leads to logs alone.
+
+    *known* says of each channel whether it reaches somebody; if none does, ``warnings`` says so.
+    One that continues is good if a later one takes all that it takes, and reaches somebody.
+    """
+    if not any(known.values()):
+        return
+    for number, route in enumerate(routes):
+        later = routes[number + 1 :] if route.continues else ()
+        good = _reaches(route, escalations, known) or any(
+            _takes_as_much(other, route) and _reaches(other, escalations, known) for other in later
+        )
+        if _of_pages(route) and not good:
+            raise BadConfig(
+                f"routes[{number}].channels: pages would go to a log alone, and wake nobody; add a "
+                'channel or an escalation, or leave pages out: severities = ["warning", "info"]'
+            )
+
+
+def reaching(channels: Sequence[ChannelSettings]) -> list[str]:
+    """Return the names of those of *channels* that can reach somebody."""
+    return [one.name for one in channels if not isinstance(one, LogSettings)]
+
+
+def warnings(channels: Sequence[ChannelSettings], path: Path | None, found: object) -> list[str]:
+    """Return what is wrong with settings that can be used all the same, in sentences.
+
+    *found* is what is written in the file *path*.
+    """
+    said = []
+    if not reaching(channels):
+        said.append("no [[channels]] reaches anybody: duties are told to the log alone")
+    if path is not None and _inline(found) and path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+        said.append(
+            f"{path.name} holds a secret, and anybody on this machine may read it: chmod 600"
+        )
+    return said
+
+
+def _of_pages(route: Route) -> bool:
+    return route.severities is None or Severity.PAGE in route.severities
+
+
+def _reaches(
+    route: Route, escalations: Mapping[str, Escalation], known: Mapping[str, bool]
+) -> bool:
+    escalation = escalations.get(route.escalation or "")
+    escalated = escalation is not None and Severity.PAGE in escalation.severities
+    return escalated or any(known[one] for one in route.channels)
+
+
+def _takes_as_much(other: Route, route: Route) -> bool:
+    pairs = (
+        (other.processors, route.processors),
+        (other.rules, route.rules),
+        (other.kinds, route.kinds),
+    )
+    wide = all(theirs is None or (ours is not None and ours <= theirs) for theirs, ours in pairs)
+    return wide and _of_pages(other)
+
+
+def _inline(found: object) -> bool:
+    if isinstance(found, list):
+        return any(_inline(one) for one in found)
+    if not isinstance(found, dict):
+        return False
+    return any(
+        (key in _INLINE and isinstance(value, str) and bool(value)) or _inline(value)
+        for key, value in found.items()
+    )
