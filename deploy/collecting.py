@@ -10,12 +10,18 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from functools import cache
 
 _EVERY = 10.0
 
 
+@cache
 def collect_seldom(every: float = _EVERY) -> None:
-    """From now on collect every so many seconds, and leave alone what there is already."""
+    """From now on collect every so many seconds, and leave alone what there is already.
+
+    Once for a process: a second call changes nothing. Were there a thread for each command that
+    is called in one process, they would do nothing but collect.
+    """
     gc.collect()
     gc.freeze()
     gc.disable()
