@@ -14,7 +14,7 @@ terminated. After a failure or a termination the filing is still owed, and may b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -281,10 +281,14 @@ def settle(
     can be about any filing of Art. 15, one that names a review or supplement clock about the
     filing that it is a clock of. If the reference of an answer is that of a submission, it
     answers that. Of *left*, which nobody owes now, a step has to name the one that it is about.
+
+    A duty that a person annulled takes nothing that was told after that decision, until it is
+    taken back, whenever it happened: what names the duty is refused, the rest is about another.
     """
     lives: dict[Target, Life] = dict.fromkeys(sorted(targets, key=_by_age), UNTOUCHED)
     ordered = sorted(steps, key=_by_time)
     withdrawn = {step.withdraws for step in ordered if step.withdraws is not None}
+    denials = _denials(step for step in ordered if step.id not in withdrawn)
     judged = []
     for step in ordered:
         if step.withdraws is not None:
@@ -292,14 +296,30 @@ def settle(
         elif step.id in withdrawn:
             judged.append(Judged(step, Verdict.WITHDRAWN))
         else:
-            one = _judge(step, lives, left)
+            one = _judge(step, lives, left, denials)
             if one.verdict is Verdict.TAKEN and one.target is not None:
                 lives[one.target] = lives[one.target].after(step)
             judged.append(one)
     return Settled(lives, tuple(judged))
 
 
-def _judge(step: Step, lives: Mapping[Target, Life], left: Collection[Target]) -> Judged:
+def _denials(steps: Iterable[Step]) -> Mapping[tuple[str | None, str | None], Instant]:
+    """Return when it was decided of a duty, by rule and key, that it is not owed."""
+    found: dict[tuple[str | None, str | None], Instant] = {}
+    for step in sorted(steps, key=lambda one: (one.known_at, *_by_time(one))):
+        if step.kind is StepKind.ANNULLED:
+            found.setdefault((step.rule, step.duty), step.known_at)
+        elif step.kind is StepKind.REOPENED:
+            found.pop((step.rule, step.duty), None)
+    return found
+
+
+def _judge(
+    step: Step,
+    lives: Mapping[Target, Life],
+    left: Collection[Target],
+    denials: Mapping[tuple[str | None, str | None], Instant],
+) -> Judged:
     addressed = [target for target in lives if _addresses(step, target)]
     answered: list[Target] = []
     if step.reference is not None and step.kind in _ANSWERS:
@@ -308,6 +328,14 @@ def _judge(step: Step, lives: Mapping[Target, Life], left: Collection[Target]) -
     for target in addressed:
         if lives[target].repeats(step, to_the_letter=True):
             return Judged(step, Verdict.REPEATED, target, lives[target].state)
+    denied = {
+        target
+        for target in addressed
+        if denials.get((family(target.rule), target.key), step.known_at) < step.known_at
+    }
+    if denied and denied.issuperset(addressed) and (answered or step.duty):
+        return Judged(step, Verdict.REFUSED, addressed[0], State.ANNULLED)
+    addressed = [one for one in addressed if one not in denied]
     for target in addressed:
         if step.kind in lives[target].legal:
             return Judged(step, Verdict.TAKEN, target, lives[target].state)
@@ -335,55 +363,6 @@ def is_early(at: Instant, target: Target) -> bool:
     """Tell whether *at* is of a day before the duty was reached."""
     since = target.trigger_at if target.since is None else target.since
     return beijing_day(at) < beijing_day(since)
-
-
-class Clock(NamedTuple):
-    """A clock that a step of a filing started: *key* is that of its duty under *rule*.
-
-    *ended* is the step that ended it, with the state that this leaves it in.
-    """
-
-    rule: str
-    key: str
-    step: Step
-    ended: Step | None
-
-
-def clocks(target: Target, life: Life) -> Iterator[Clock]:
-    """Yield the review clock of each submission and the supplement clock of each return.
-
-    A supplement that was not made ends as terminated; whatever answers a review completes it.
-    """
-    of = family(target.rule)
-    if of not in FILINGS:
-        return
-    for step, following in zip(life.taken, (*life.taken[1:], None), strict=False):
-        rule = {StepKind.SUBMITTED: REVIEW, StepKind.RETURNED: SUPPLEMENT}.get(step.kind)
-        if rule is not None:
-            told = f".{step.sequence}" if step.sequence else ""  # of several in one instant
-            yield Clock(rule, f"{of}.{target.key}.{step.at}{told}", step, following)
-
-
-def clock_life(clock: Clock) -> Life:
-    """Return the life of the duty that *clock* is."""
-    if clock.ended is None:
-        return UNTOUCHED
-    kind = StepKind.COMPLETED
-    terminated = clock.rule == SUPPLEMENT and clock.ended.kind is StepKind.TERMINATED
-    if terminated or clock.ended.kind is StepKind.ANNULLED:
-        kind = clock.ended.kind
-    ended = Step(
-        id=clock.ended.id,
-        kind=kind,
-        at=clock.ended.at,
-        known_at=clock.ended.known_at,
-        source=clock.ended.source,
-        rule=clock.rule,
-        duty=clock.key,
-        by=clock.ended.by,
-        reason=clock.ended.reason,
-    )
-    return Life((ended,))
 
 
 def _by_age(target: Target) -> tuple[Instant, str, tuple[int, str]]:

@@ -67,14 +67,16 @@ class Following:
     """Peak and first reaches of a curve, noted point by point; nothing else of it is kept.
 
     Points come oldest first; those at which the number stays as it is may be left out. Where
-    every threshold is wanted after some instant only, the peak is that since the first of these.
+    every threshold is wanted after some instant only, the peak is that since the first of these;
+    what is wanted of *older* ones has no part in it.
     """
 
-    def __init__(self, thresholds: Iterable[Threshold]) -> None:
+    def __init__(self, thresholds: Iterable[Threshold], older: Iterable[Threshold] = ()) -> None:
         self.peak = 0
         self.last_at: Instant | None = None
         self._passes: dict[Threshold, Point | None] = dict.fromkeys(thresholds)
         afters = [after for _, after in self._passes]
+        self._passes |= dict.fromkeys(older)
         self._since = min((at for at in afters if at is not None), default=None)
         if None in afters:
             self._since = None

@@ -4,23 +4,24 @@ A stock rule, and the end of FR use, has one duty per processor until a complete
 an annulment arms its latch anew (DESIGN sections 3 and 5). Latches are numbered, and the number
 is the key of the duty: after a cancellation only what comes later releases the next one, after an
 annulment whatever comes after that which was annulled, whenever a person decided it. A number
-that has a duty is never given to another one. Pure: nothing here reads a clock or a database.
+that has a duty is never given to another one, and a duty that was submitted keeps what it came
+after: a decision about an older one does not make it late. Pure: nothing here reads a clock or a
+database.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from monitor.duties import Duty
 from monitor.facts import Instant
 from monitor.filings import CANCEL, Life, State, Step, Target, family
 
-SUPERSEDED: Final = (
-    "the duty before it is owed again, or what armed its latch does not hold any more"
-)
-"""Why a duty whose latch is not in force is closed."""
+SUPERSEDED: Final = "latch:superseded"
+"""Why a duty whose latch is not in force is closed: a code, kept in databases and the log."""
 
 
 class Turn(NamedTuple):
@@ -28,6 +29,19 @@ class Turn(NamedTuple):
 
     number: int
     after: Instant | None
+
+
+class Past(NamedTuple):
+    """What a latch that is not the newest may still have to say about its duty.
+
+    The first that comes after *after*, and before *until* or at it: the duty with this *number*
+    began earlier, or something came between it and the next one, and has no duty.
+    """
+
+    number: int
+    after: Instant | None
+    until: Instant
+    between: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +53,8 @@ class Released:
     life: Life
     cancels: bool = False
     """Whether it is a cancellation, whose own completion arms its latch."""
+    after: Instant | None = None
+    """What armed its latch when its day was found; None: nothing, or it is not known."""
 
     def armed_at(self, ends: Sequence[Instant]) -> Instant | None:
         """Return the instant after which the next one is looked for; None while it is in force.
@@ -73,10 +89,16 @@ def released(duties: Iterable[Duty], lives: Mapping[Target, Life]) -> list[Relea
             reached_at=reached_at(duty.trigger_at, duty.proof),
             life=lives[target_of(duty)],
             cancels=family(duty.rule) == CANCEL,
+            after=_after(duty.proof),
         )
         for duty in duties
         if duty.key.isdecimal()
     ]
+
+
+def _after(proof: Mapping[str, object]) -> Instant | None:
+    after = proof.get("after")
+    return after if isinstance(after, int) else None
 
 
 def completed_cancellations(lives: Mapping[Target, Life]) -> list[Instant]:
@@ -104,7 +126,29 @@ def turns(held: Iterable[Released], ends: Sequence[Instant]) -> list[Turn]:
         following = _over(by_number, newest, ends) if one is None else one.armed_at(ends)
         if following is None:
             return found
-        found.append(Turn(_next(by_number, newest.number, following), following))
+        number = _next(by_number, newest.number, following)
+        found.append(Turn(number, _kept(by_number.get(number), following)))
+
+
+def _kept(one: Released | None, following: Instant) -> Instant:
+    """Return after what a duty came: of one that was submitted, what it came after then."""
+    if one is None or one.after is None or one.life.submitted_at is None:
+        return following
+    return max(one.after, following)
+
+
+def pasts(held: Iterable[Released], ends: Sequence[Instant]) -> Iterator[Past]:
+    """Yield what is looked back on for the sake of the duties before the newest latch."""
+    held = list(held)
+    by_number, taken = {one.number: one for one in held}, turns(held, ends)
+    for turn, following in pairwise(taken):
+        one = by_number.get(turn.number)
+        if one is None or following.after is None:
+            continue
+        yield Past(turn.number, turn.after, one.reached_at)
+        armed = one.armed_at(ends)
+        if armed is not None and armed < following.after:
+            yield Past(turn.number, armed, following.after, between=True)
 
 
 def _over(by_number: Mapping[int, Released], turn: Turn, ends: Sequence[Instant]) -> Instant | None:

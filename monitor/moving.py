@@ -2,8 +2,9 @@
 
 A last day follows from a rule and a calendar. If both have changed, the rule is counted first, by
 the calendar that the duty has, so that each move has one cause and the days of both can be shown.
-A duty is never counted back by an older calendar than it has; what has ended keeps the rule by
-which it was counted, and is counted again only until it is known whether it was met in time.
+A duty is never counted back by an older calendar than it has. What has ended keeps the rule by
+which it was counted, and is counted again only until it is known whether it was met in time; what
+is open while its rule is off or gone is owed as before, so it keeps that rule, too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from monitor.calendars import BadCalendar, Year, order
 from monitor.duties import Duty, deadline_under, recounted
@@ -27,13 +29,17 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """A duty whose last day is another now; of a rule that changed, what it *was* (if known)."""
+    """A duty whose last day is another now; of a rule that changed, what it *was* (if known).
+
+    *by* is the place in ``Known.sets`` of the rules it is still counted by; None: by those of now.
+    """
 
     before: Duty
     after: Duty
     why: Cause
     was: Rule | None = None
     rule: Rule | None = None
+    by: int | None = None
 
     @property
     def earlier(self) -> bool:
@@ -70,38 +76,51 @@ def _by_year(version: str) -> dict[str, str]:
     return {one.partition("-")[0]: one for one in version.split("+")}
 
 
+class _Counted(NamedTuple):
+    """The rule that gave a duty its last day, and of which set it is; None: of those of now."""
+
+    rule: Rule
+    by: int | None = None
+
+
 def moves(duty: Duty, rules: Iterable[Rule], calendar: Calendar, known: Known) -> list[Moved]:
     """Return how the last day of *duty* moves by *rules* and *calendar*, cause by cause."""
-    ours = next((rule for rule in rules if rule.id == duty.rule and rule.enabled), None)
+    ours = next((rule for rule in rules if rule.id == duty.rule), None)
     version = duty.deadline.calendar_version
-    if ours is None or not is_older(version, calendar.version):
+    if not is_older(version, calendar.version):
         return []
     used = calendar if version == calendar.version else known.calendar(version)
     was = None if used is None else _counted_by(duty, ours, used, known)
+    if ours is None or not ours.enabled:
+        return [] if was is None else _by_calendar(duty, was, calendar)
     if duty.closed_at is not None:
-        return _by_calendar(duty, ours if was is None else was, calendar)
+        return _by_calendar(duty, was or _Counted(ours), calendar)
     found = []
-    if used is not None and was is not ours and (was is not None or used is calendar):
+    changed = was is None or was.rule is not ours
+    if used is not None and changed and (was is not None or used is calendar):
         after = recounted(duty, [ours], used)
         assert after is not None  # noqa: S101 - or it would have been counted by ours
-        found.append(Moved(before=duty, after=after, why=Cause.RULE, was=was, rule=ours))
+        before = None if was is None else was.rule
+        found.append(Moved(before=duty, after=after, why=Cause.RULE, was=before, rule=ours))
         duty = after
-    return found + _by_calendar(duty, ours, calendar)
+    return found + _by_calendar(duty, _Counted(ours), calendar)
 
 
-def _by_calendar(duty: Duty, rule: Rule, calendar: Calendar) -> list[Moved]:
-    after = recounted(duty, [replace(rule, enabled=True)], calendar)
-    return [] if after is None else [Moved(before=duty, after=after, why=Cause.CALENDAR)]
+def _by_calendar(duty: Duty, counted: _Counted, calendar: Calendar) -> list[Moved]:
+    after = recounted(duty, [replace(counted.rule, enabled=True)], calendar)
+    if after is None:
+        return []
+    return [Moved(before=duty, after=after, why=Cause.CALENDAR, by=counted.by)]
 
 
-def _counted_by(duty: Duty, ours: Rule, used: Calendar, known: Known) -> Rule | None:
+def _counted_by(duty: Duty, ours: Rule | None, used: Calendar, known: Known) -> _Counted | None:
     """Return the rule that gives *duty* its last day by the calendar it has: ours, if it does."""
-    sets = (rules.get(duty.rule) for rules in known.sets)
-    for rule in (ours, *sets):
+    sets = ((rules.get(duty.rule), place) for place, rules in enumerate(known.sets))
+    for rule, place in ((ours, None), *sets):
         if rule is not None:
             deadline = deadline_under(rule, duty.trigger_day, used, duty.trigger_at)
             if replace(deadline, calendar_version=duty.deadline.calendar_version) == duty.deadline:
-                return rule
+                return _Counted(rule, place)
     return None
 
 

@@ -2,7 +2,9 @@
 
 Each entry that gives a duty its last day names the calendar that it was counted by; the rules are
 those of the newest ``rules.used`` before it. A process writes that entry after its settings hold,
-so the set that is written next is tried, too. What cannot be counted to the day that stands there
+so the set that is written next is tried, too. What is counted again by an older set (it has ended,
+or its rule is off or gone) names the entry that seals it (``rules_of``), and that set must have
+given it the day it had before, too. What cannot be counted to the day that stands there
 was not counted by what is sealed. Entries from before the first set of rules (a log that an older
 release began) are left out: nothing says what they were counted by.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import product
 from typing import Any, Final, TypeAlias
@@ -25,6 +27,9 @@ from monitor.rules import Rule, RuleError
 from monitor.workdays import Calendar, Deadline, Uncountable, beijing_day, overdue_from
 
 RULES_USED: Final = "rules.used"
+RULES_OF: Final = "rules_of"
+"""What an entry calls the number of the one that seals the rules it was still counted by."""
+
 GIVES_A_DAY: Final = frozenset({"duty.opened", "duty.moved", "duty.due_moved"})
 """The kinds of entry for which a duty's last day was counted; others repeat an older one."""
 
@@ -39,7 +44,11 @@ _ONE_DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A last day as an entry or a duty has it; *instants* are those that may have begun it."""
+    """A last day as an entry or a duty has it; *instants* are those that may have begun it.
+
+    *rules_of* is the entry that seals the older rules by which it was still counted, and *was*
+    the day before that.
+    """
 
     rule: str
     key: str
@@ -50,6 +59,8 @@ class Claim:
     due_at: Instant | None
     calendar_version: str
     instants: Sequence[Instant]
+    rules_of: int | None = None
+    was: Claim | None = None
 
     def is_of(self, deadline: Deadline) -> bool:
         """Tell whether *deadline* is the one that stands there."""
@@ -63,13 +74,28 @@ def claim_of(entry: Entry) -> Claim | None:
         return None
     with suppress(ValueError, TypeError, AttributeError, RecursionError):
         body = json.loads(entry.body)
-        said = body if entry.kind == "duty.opened" else body.get("after")
-        if isinstance(said, dict) and all(name in said for name in _NEEDED):
-            return _claim(said)
+        found = _claim(body if entry.kind == "duty.opened" else body.get("after"))
+        rules_of = body.get(RULES_OF)
+        if found is None or rules_of is None:
+            return found
+        named = rules_of if isinstance(rules_of, int) else 0  # no entry has that number
+        return replace(found, rules_of=named, was=_before(body, found))
     return None
 
 
-def _claim(said: Mapping[str, Any]) -> Claim:
+def _before(body: Mapping[str, Any], after: Claim) -> Claim | None:
+    """Return the day that the same duty had before, of the same trigger day."""
+    with suppress(ValueError, TypeError, AttributeError):
+        was = _claim(body.get("before"))
+        ours = (after.rule, after.key, after.trigger_day)
+        if was is not None and (was.rule, was.key, was.trigger_day) == ours:
+            return was
+    return None
+
+
+def _claim(said: object) -> Claim | None:
+    if not isinstance(said, dict) or any(name not in said for name in _NEEDED):
+        return None
     due, between, due_at = said["due_day"], said["due_between"], said.get("due_at")
     first, _, last = (between or f"{due}/{due}").partition("/")
     proof, day = said.get("proof") or {}, date.fromisoformat(said["trigger_day"])
@@ -154,11 +180,15 @@ def _counted(rule: Rule, claim: Claim, calendar: Calendar) -> Iterator[Deadline]
 
 
 class Recount:
-    """Counts every last day of a log again, entry by entry; memory does not grow with the log."""
+    """Counts every last day of a log again, entry by entry.
+
+    Memory grows with the sets of rules, and not with the log.
+    """
 
     def __init__(self, years: Years) -> None:
         self._years = years
         self._rules: dict[str, Rule] | None = None
+        self._sets: dict[int, dict[str, Rule]] = {}
         self._waiting: list[tuple[int, Claim]] = []
         self.wrong: list[tuple[int, str]] = []
         self.days = 0  # that were counted again
@@ -169,7 +199,9 @@ class Recount:
             self._use(entry)
         elif self._rules is not None and (claim := claim_of(entry)) is not None:
             self.days += 1
-            if found_by(claim, [self._rules], self._years) is None:
+            if claim.rules_of is not None:
+                self._carried(entry.seq, claim, claim.rules_of)
+            elif found_by(claim, [self._rules], self._years) is None:
                 self._waiting.append((entry.seq, claim))
 
     def end(self) -> list[tuple[int, str]]:
@@ -182,7 +214,15 @@ class Recount:
             body = json.loads(entry.body)
             rules = rules_from(body.get("rules") if isinstance(body, dict) else None)
             self._settle(rules)
-            self._rules = rules
+            self._rules = self._sets[entry.seq] = rules
+
+    def _carried(self, seq: int, claim: Claim, rules_of: int) -> None:
+        """Ask the rules that *claim* names whether they gave its day, and the one before it."""
+        rules = self._sets.get(rules_of, {})
+        for one in (claim.was, claim):
+            if one is None or found_by(one, [rules], self._years) is None:
+                self.wrong.append((seq, self._why(claim)))
+                return
 
     def _settle(self, rules: Mapping[str, Rule]) -> None:
         for seq, claim in self._waiting:

@@ -14,7 +14,7 @@ from monitor.duties import years_after
 from monitor.facts import Instant
 from monitor.history import Point, first_reach
 from monitor.rule import Rule
-from monitor.workdays import overdue_from
+from monitor.workdays import beijing_day, overdue_from
 
 
 class Period(NamedTuple):
@@ -57,17 +57,60 @@ def holds(points: Iterable[Point], at_least: int, instant: Instant) -> bool:
     return bool(told) and told[-1] >= at_least
 
 
-def latch_after(
-    annulled: Iterable[Instant], points: Iterable[Point], at_least: int
-) -> tuple[int, Instant | None]:
-    """Return the number of the latch in force, and the instant after which its reach is looked for.
+class Clock(NamedTuple):
+    """A clock that the number has begun; its periods are those that the number asks for.
 
-    *annulled* are the triggers of the periods that a person annulled. That closes those periods
-    and no other; only if the number has passed from below since does a new clock begin.
+    *first* None: the number is not reached yet, from below, after *after*.
     """
-    points = list(points)
-    latch, after = 1, None
-    for at in sorted(annulled):
-        if first_reach(points, at_least, at) is not None:
-            latch, after = latch + 1, at
-    return latch, after
+
+    latch: int
+    after: Instant | None
+    first: Point | None
+    periods: tuple[Period, ...] = ()
+
+
+def clocks(
+    rule: Rule, points: Iterable[Point], annulled: Iterable[Instant], today: date
+) -> list[Clock]:
+    """Return the clocks of a recurring *rule* by *today*, the one that is in force last.
+
+    A clock is over where a period would begin and the number does not hold: the next one begins
+    when it passes from below. *annulled* are the triggers of the periods that a person annulled.
+    That closes those periods and no other; only if the number has passed from below since, within
+    the same period, does a new clock begin.
+    """
+    told, gone = list(points), sorted(annulled)
+    found: list[Clock] = []
+    after: Instant | None = None
+    while True:
+        first = first_reach(told, rule.reached_at, after)
+        later = [at for at in gone if after is None or at > after]
+        clock = Clock(len(found) + 1, after, first)
+        if first is None:
+            return [*found, clock]
+        if later and later[0] < first.at:
+            found.append(clock._replace(first=None))
+            after = later[0]
+            continue
+        begun, after = _run(rule, told, first, later, today)
+        found.append(clock._replace(periods=begun))
+        if after is None:
+            return found
+
+
+def _run(
+    rule: Rule, points: Iterable[Point], first: Point, annulled: Iterable[Instant], today: date
+) -> tuple[tuple[Period, ...], Instant | None]:
+    """Return the periods of the clock that begins with *first*, and when it was over, if it was."""
+    points, at_least = list(points), rule.reached_at
+    begun = tuple(periods(rule, first.at, beijing_day(first.at), today))
+    for n, period in enumerate(begun):
+        if n and not holds(points, at_least, period.trigger_at):
+            return begun[:n], period.trigger_at
+        until = begun[n + 1].trigger_at if n + 1 < len(begun) else None
+        for at in annulled:
+            if at >= period.trigger_at and (until is None or at < until):
+                again = first_reach(points, at_least, at)
+                if again is not None and (until is None or again.at < until):
+                    return begun[: n + 1], at
+    return begun, None

@@ -25,6 +25,22 @@ RETURNED = "filing.returned"
 HEARD = frozenset({CHANGED, TERMINATED, SUBMITTED, RETURNED})
 """The kinds of event that come in with the stream; a person tells of any other one."""
 
+COUNTED = frozenset(
+    {
+        "census.began",
+        "census.ended",
+        "census.listed",
+        "face.enrolled",
+        "face.removed",
+        "gallery.purged",
+        "subject.linked",
+        "subject.removed",
+        "subject.unlinked",
+        "system.purged",
+    }
+)
+"""What the stream says of storage: it changes the number, and opens no duty by itself."""
+
 PI_INDIVIDUALS = "pi.individuals"
 """The external number of the shipped rules: individuals whose personal information is handled."""
 

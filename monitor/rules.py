@@ -15,6 +15,7 @@ from typing import Any
 
 from monitor.rule import (
     CHANGED,
+    COUNTED,
     HEARD,
     PI_INDIVIDUALS,
     TERMINATED,
@@ -30,6 +31,7 @@ from monitor.rule import (
 
 __all__ = [
     "CHANGED",
+    "COUNTED",
     "HEARD",
     "IN_FORCE",
     "PI_INDIVIDUALS",
@@ -303,6 +305,9 @@ def _own(name: str, fields: Mapping[str, Any]) -> Rule:
     event = fields.get("event")
     if isinstance(event, str) and event.startswith("filing."):
         what = "only frt.review and frt.supplement are about steps of a filing; use another kind"
+        raise RuleError(name, "event", what)
+    if event in COUNTED:
+        what = "a face that is stored or removed is counted and opens nothing; use another kind"
         raise RuleError(name, "event", what)
     return Rule(id=name, **fields)
 

@@ -34,6 +34,8 @@ _LOOK_EVERY = 0.5
 _SHOWN = 10
 _WIDE = 200  # of a body, for people; --json has all of it
 
+_ELSEWHERE = "duties, steps, changes and notices are compared with the log by: facetally verify"
+
 _path = click.Path(path_type=Path)
 _checkpoint_option = click.option(
     "--checkpoint",
@@ -121,6 +123,8 @@ def verify_command(
         with answering(engine), reading(engine) as connection:
             found = evidence.examine(connection, checkpoints)
     _tell(found, "the database" if path is None else str(path), as_json=as_json)
+    if path is None and not as_json:
+        click.echo(_ELSEWHERE)
     sys.exit(0 if found.holds else WRONG)
 
 

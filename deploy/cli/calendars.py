@@ -158,16 +158,27 @@ def check_command(config: str | None, *, as_json: bool, file: Path | None) -> No
 @calendar_group.command("show")
 @config_option
 @json_option
+@click.option(
+    "--toml", "as_toml", is_flag=True, help="Print YEAR as the file that it was read from."
+)
 @click.argument("year", type=int, required=False)
-def show_command(config: str | None, *, as_json: bool, year: int | None) -> None:
-    """Show the years: version, source, and what is not published yet; or the days of one YEAR."""
+def show_command(config: str | None, *, as_json: bool, as_toml: bool, year: int | None) -> None:
+    """Show the years: version, source, and what is not published yet; or the days of one YEAR.
+
+    With --toml the very text of the file in use: one to begin another year's with.
+    """
+    if as_toml and (year is None or as_json):
+        raise click.UsageError("--toml goes with a YEAR, and without --json")
     calendar, sheets, kept = _known(_settings(config))
     if year is not None:
         found = next((one for one in calendar.years if one.year == year), None)
         if found is None:
             fail(f"the calendar of {year} is not loaded; days in it are provisional")
             return
-        _show_year(found, as_json=as_json)
+        if as_toml:
+            click.echo(_text_of(found, [*(one.sheet for one in kept), *sheets]), nl=False)
+        else:
+            _show_year(found, as_json=as_json)
         return
     today = beijing_day(clock())
     example = calendar.deadline(today, _EXAMPLE)
@@ -248,6 +259,11 @@ def _show_rows(rows: Sequence[dict[str, object]]) -> None:
         shown["working days"] = row["working_days"]
         table.add_row(*(escape(str(shown[name] or "")) for name in columns))
     Console().print(table)
+
+
+def _text_of(year: Year, sheets: Sequence[Sheet]) -> str:
+    """Return what *year* was read from."""
+    return next(sheet.text for sheet in sheets if sheet.year == year)
 
 
 def _show_year(year: Year, *, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from deploy.cli.common import (
     config_option,
     fail,
+    first_instant,
     json_option,
     monitor_of,
     print_json,
@@ -28,9 +29,7 @@ from monitor.store import changes
 from monitor.store.changes import Change, ChangeSaid, NotDecided, Verdict
 from monitor.store.engine import reading
 from monitor.store.names import Names
-from monitor.workdays import overdue_from
 
-_DAY_US: Instant = 86_400_000_000  # Beijing has no summer time
 _TOLD = [kind.value for kind in ChangeKind if kind not in SEEN]
 _BY = click.option("--by", required=True, callback=said, help="Who says or decides it.")
 _REASON = click.option("--reason", required=True, callback=said, help="What changed, or why.")
@@ -95,7 +94,7 @@ def record_command(
     """Tell of a change that no event says; it waits for a decision like any other."""
     monitor = monitor_of(config)
     told = ChangeSaid(
-        processor=processor, kind=ChangeKind(kind), at=_instant(at), by=by, reason=reason
+        processor=processor, kind=ChangeKind(kind), at=first_instant(at), by=by, reason=reason
     )
     try:
         done = changes.record(monitor.engine, told, clock())
@@ -125,7 +124,7 @@ def confirm_command(
     reason: str,
 ) -> None:
     """Confirm that a change is material: its own clock of frt.change starts."""
-    since = None if at is None else _instant(at)
+    since = None if at is None else first_instant(at)
     verdict = Verdict(number=number, confirmed=True, by=by, reason=reason, at=since)
     _decide(config, verdict, as_json=as_json)
 
@@ -158,11 +157,6 @@ def _decide(config: str | None, verdict: Verdict, *, as_json: bool) -> None:
         return
     due = "" if duty is None else f"; {duty.rule} {duty.key} is {duty.status(now).value}"
     click.echo(f"change {done.number} of {done.processor}: {done.decision}{due}")
-
-
-def _instant(at: date | Instant) -> Instant:
-    """Return the first instant of a day in Beijing, or the instant that was given."""
-    return overdue_from(at) - _DAY_US if isinstance(at, date) else at
 
 
 def _json(one: Change) -> dict[str, object]:

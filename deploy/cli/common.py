@@ -16,7 +16,7 @@ from deploy.instance import TooManyWorkers
 from deploy.reading import BadConfig
 from deploy.secret import NoSecret
 from deploy.settings import Settings, load
-from deploy.wiring import Monitor, open_monitor
+from deploy.wiring import Monitor, clock, open_monitor
 from monitor.calendars import BadCalendar
 from monitor.facts import Instant
 from monitor.identity import BadSecret
@@ -30,6 +30,7 @@ from monitor.store.engine import (
 )
 from monitor.store.files import TakenOver
 from monitor.store.names import NamespaceChanged
+from monitor.workdays import overdue_from
 from streams.adapters import checks
 from streams.connection import KafkaUnreachable
 from streams.files import FileDamaged
@@ -39,6 +40,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 WRONG, MISUSE = 1, 2
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DAY_US: Instant = 86_400_000_000  # Beijing has no summer time
 
 EXPECTED = (
     AlreadyRunning,
@@ -116,6 +118,11 @@ def parse_instant(text: str) -> Instant:
         ) from None
 
 
+def first_instant(at: date | Instant) -> Instant:
+    """Return the first instant of a day in Beijing, or the instant that was given."""
+    return overdue_from(at) - _DAY_US if isinstance(at, date) else at
+
+
 class DayType(click.ParamType):
     """A day such as 2026-11-22, in that spelling alone."""
 
@@ -145,6 +152,27 @@ class InstantType(click.ParamType):
         """Return the instant, or fail with a sentence that shows the form."""
         del param, ctx
         return value if isinstance(value, int) else parse_instant(str(value))
+
+
+class PastType(InstantType):
+    """An instant that is not ahead of the clock: of a later one there is nothing to be known."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Instant:
+        """Return the instant, or fail; nothing is ever shown as known of a day to come."""
+        instant = super().convert(value, param, ctx)
+        if instant > clock():
+            self.fail(
+                f"{value} is in the future; what will be stored then is not known", param, ctx
+            )
+        return instant
+
+
+def as_of_option(command: F) -> F:
+    """Give *command* ``--as-of``, an instant that is over."""
+    of = "The numbers as of this instant (RFC 3339), not a later one than now."
+    return click.option("--as-of", type=PastType(), help=of)(command)
 
 
 _LONGEST = 1_000

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from deploy.cli.common import (
     DayType,
-    InstantType,
+    as_of_option,
     config_option,
     fail,
     json_option,
@@ -62,7 +62,7 @@ class _Discreet(click.Command):
 @click.option("--namespace", default="default", show_default=True, help="Where the id belongs.")
 @click.option("--duty", metavar="RULE[:KEY]", help="Explain this duty. Default KEY: the newest.")
 @click.option("--number", is_flag=True, help="Explain the number of the processor.")
-@click.option("--as-of", type=InstantType(), help="The number as of this instant (RFC 3339).")
+@as_of_option
 @click.option(
     "--date", "counting", type=(DayType(), int), metavar="DAY N", help="Explain N working days."
 )

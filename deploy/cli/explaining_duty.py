@@ -6,7 +6,7 @@ import click
 
 from deploy.cli.common import fail, print_json, rfc3339
 from deploy.cli.explaining_days import days_json, tell_days
-from deploy.cli.filing import due_words, step_json
+from deploy.cli.filing import due_words, named_duty, step_json, superseded_words
 from deploy.pack.counting import Counted, spelled
 from deploy.wiring import Monitor, clock
 from monitor.duties import Duty
@@ -66,6 +66,7 @@ def _json(
             | {"by": one.by, "reason": one.reason, "hash": one.entry.hash}
             for one in found.entries
         ],
+        "superseded_by": named_duty(found.superseded_by),
         "proven": found.basis.proves,
         **days_json(days, found.basis.calendar),
     }
@@ -94,7 +95,8 @@ def _tell(found: DutyExplained, now: Instant) -> None:
     click.echo(f"trigger {rfc3339(duty.trigger_at)}, in Beijing {duty.trigger_day}{bounded}")
     click.echo(f"known {rfc3339(duty.opened_at)}, by calendar {duty.deadline.calendar_version}")
     asked = "" if rule is None else f", {_period(rule)}"
-    click.echo(f"status {duty.status(now).value}, {due_words(duty)}{asked}")
+    instead = superseded_words(found.superseded_by)
+    click.echo(f"status {duty.status(now).value}{instead}, {due_words(duty)}{asked}")
     for line in _proof(duty):
         click.echo(line)
     for fact in found.facts:

@@ -40,6 +40,7 @@ from monitor.store.filings_said import (
     record,
 )
 from monitor.store.names import Names
+from monitor.superseding import newest, superseded_by
 from monitor.workdays import Calendar
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -172,7 +173,7 @@ def list_command(config: str | None, *, as_json: bool, processor: str | None) ->
 @json_option
 @click.argument("processor")
 @click.option("--rule", required=True, help="The rule of the duty, such as frt.file.")
-@click.option("--key", help="Which duty of that rule. Default: the newest.")
+@click.option("--key", help="Which duty of that rule. Default: the newest not annulled.")
 def show_command(
     config: str | None, *, as_json: bool, processor: str, rule: str, key: str | None
 ) -> None:
@@ -190,7 +191,9 @@ def show_command(
         known = ", ".join(f"{one.rule} {one.key}" for one in of_rule or duties) or "none"
         wanted = rule if key is None else f"{rule} {key}"
         fail(f"{processor} has no duty {wanted}; its duties are: {known}")
-    duty = found[-1]
+    duty = newest(found)
+    instead = superseded_by(duty, duties)
+    possible = _possible(duty) if instead is None else [StepKind.ANNULLED.value]
     of = {"rule": duty.rule, "key": duty.key}
     running = [one for one in duties if one.rule in CLOCKS and one.proof.get("of") == of]
     steps = of_duty(settled, target_of(duty))
@@ -199,17 +202,19 @@ def show_command(
             "duty": duty_json(duty, now, monitor.calendar),
             "steps": [step_json(processor, judged) for judged in steps],
             "clocks": [duty_json(one, now, monitor.calendar) for one in running],
-            "possible": _possible(duty),
+            "possible": possible,
+            "superseded_by": named_duty(instead),
         }
         print_json(answer)
         return
-    click.echo(f"{processor} {duty.rule} {duty.key}: {duty.status(now).value}, {due_words(duty)}")
+    status = duty.status(now).value + superseded_words(instead)
+    click.echo(f"{processor} {duty.rule} {duty.key}: {status}, {due_words(duty)}")
     for judged in steps:
         click.echo("  " + " ".join(filter(None, _cells(judged))))
     for one in running:
         whose = "the authority's" if one.of_authority else "ours"
         click.echo(f"  {one.rule} ({whose}): {one.status(now).value}, {due_words(one)}")
-    click.echo(f"  possible now: {', '.join(_possible(duty)) or 'nothing'}")
+    click.echo(f"  possible now: {', '.join(possible) or 'nothing'}")
 
 
 def step_json(processor: str, judged: Judged) -> dict[str, object]:
@@ -256,6 +261,16 @@ def _cells(judged: Judged) -> tuple[str, ...]:
 
 def _possible(duty: Duty) -> list[str]:
     return [] if duty.rule in CLOCKS else [kind.value for kind in duty.life.legal]
+
+
+def named_duty(duty: Duty | None) -> dict[str, str] | None:
+    """Return rule and key of *duty*."""
+    return None if duty is None else {"rule": duty.rule, "key": duty.key}
+
+
+def superseded_words(duty: Duty | None) -> str:
+    """Return which *duty* is owed instead, if there is one, to follow a status."""
+    return "" if duty is None else f" (superseded by {duty.rule} {duty.key})"
 
 
 def due_words(duty: Duty) -> str:

@@ -15,7 +15,7 @@ from rich.table import Table
 from deploy.cli.common import (
     MISUSE,
     WRONG,
-    InstantType,
+    as_of_option,
     config_option,
     fail,
     json_option,
@@ -57,7 +57,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 @click.command("status")
 @config_option
 @json_option
-@click.option("--as-of", type=InstantType(), help="The numbers as of this instant (RFC 3339).")
+@as_of_option
 def status_command(config: str | None, *, as_json: bool, as_of: Instant | None) -> None:
     """Show how many individuals each processor stores, and how its thresholds stand."""
     monitor = monitor_of(config)

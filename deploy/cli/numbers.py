@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 
 import click
 from rich.console import Console
@@ -13,12 +14,14 @@ from deploy.cli.common import (
     InstantType,
     config_option,
     fail,
+    first_instant,
     json_option,
     monitor_of,
     print_json,
     rfc3339,
     said,
 )
+from deploy.cli.filing import WhenType
 from deploy.cli.shapes import outlook_words
 from deploy.wiring import clock
 from monitor.duties import Duty
@@ -110,7 +113,9 @@ def list_command(config: str | None, *, as_json: bool, processor: str | None) ->
 @json_option
 @click.argument("processor")
 @click.argument("kind")
-@click.option("--at", required=True, type=InstantType(), help="When it happened (RFC 3339).")
+@click.option(
+    "--at", required=True, type=WhenType(), help="When: a day in Beijing, or an instant (RFC 3339)."
+)
 @click.option("--by", required=True, callback=said, help="Who says so.")
 @click.option("--reason", required=True, callback=said, help="What happened.")
 @click.option("--reference", default="", help="Its case number; of an assessment, the system.")
@@ -120,7 +125,7 @@ def event_command(
     as_json: bool,
     processor: str,
     kind: str,
-    at: Instant,
+    at: date | Instant,
     by: str,
     reason: str,
     reference: str,
@@ -131,9 +136,12 @@ def event_command(
     of FR use, processor.terminated. Told again (the same kind, reference and instant) it changes
     nothing.
     """
+    when = first_instant(at)
     _tell(
         config,
-        EventSaid(processor=processor, kind=kind, at=at, by=by, reason=reason, reference=reference),
+        EventSaid(
+            processor=processor, kind=kind, at=when, by=by, reason=reason, reference=reference
+        ),
         as_json=as_json,
     )
 
@@ -190,14 +198,18 @@ def _show(taken: Taken, what: str, now: Instant, calendar: Calendar, *, as_json:
     click.echo(f"{'kept' if taken.new else 'known already'}: {what}")
     if not taken.rules:
         click.echo("no rule that is on is about it: nothing is watched")
-    for line in _lines(taken.duties):
+    for line in _lines(taken.duties, now):
         click.echo(line)
 
 
-def _lines(duties: Iterable[Duty]) -> Iterable[str]:
+def _lines(duties: Iterable[Duty], now: Instant) -> Iterable[str]:
     for duty in duties:
         deadline = duty.deadline
-        if deadline.due_at is not None:
+        if duty.annulled is not None:
+            due = f"annulled: {duty.annulled}"
+        elif duty.closed_at is not None and duty.closed_at <= now:
+            due = f"{duty.status(now).value}, was due {deadline.due_day or deadline.latest}"
+        elif deadline.due_at is not None:
             due = f"too late from {rfc3339(deadline.due_at)} on"
         elif deadline.provisional:
             due = f"due between {deadline.earliest} and {deadline.latest} (provisional)"

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from deploy.cli.common import (
-    InstantType,
+    as_of_option,
     config_option,
     fail,
     json_option,
@@ -16,7 +16,7 @@ from deploy.cli.common import (
     rfc3339,
 )
 from deploy.pack.gathering import NothingKnown, gather
-from deploy.pack.writing import write_pack
+from deploy.pack.writing import NotWritten, write_pack
 from deploy.wiring import clock, sources_of
 from monitor.facts import Instant
 
@@ -32,7 +32,7 @@ from monitor.facts import Instant
     metavar="DIR",
     help="The folder to write into, made if need be. Default: here.",
 )
-@click.option("--as-of", type=InstantType(), help="The numbers as of this instant (RFC 3339).")
+@as_of_option
 def pack_command(
     config: str | None, *, as_json: bool, processor: str, out: Path, as_of: Instant | None
 ) -> None:
@@ -55,10 +55,10 @@ def pack_command(
             sources=sources_of(settings),
             calendar=monitor.calendar,
         )
-    except NothingKnown as exc:
+        files = write_pack(found, out)
+    except (NothingKnown, NotWritten) as exc:
         fail(str(exc))
         return
-    files = write_pack(found, out)
     if as_json:
         print_json(
             {

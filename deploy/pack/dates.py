@@ -12,6 +12,7 @@ from alerts.words import Words, rule_words
 from deploy.pack.counting import WEEKDAYS, spelled
 from deploy.pack.gathering import Gathered
 from deploy.pack.sheet import NO, YES, Cell, Row, Sheet
+from deploy.pack.words import STATUSES, addressee_words, source_words
 from monitor.duties import Duty
 from monitor.filings import FILINGS, family
 from monitor.rules import Rule
@@ -63,10 +64,10 @@ def _duty(duty: Duty, basis: Basis, found: Gathered) -> Row:
         rule_words(duty.rule),
         duty.trigger_day,
         due,
-        duty.status(found.as_of).value,
+        STATUSES[duty.status(found.as_of)],
         number if isinstance(number, int) else None,
-        rule.addressee if rule is not None else None,
-        rule.source if rule is not None else None,
+        addressee_words(rule.addressee) if rule is not None else None,
+        source_words(rule.source) if rule is not None else None,
         deadline.calendar_version,
     )
 

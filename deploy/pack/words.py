@@ -6,9 +6,11 @@ guide of 2025. What nobody told us is for the officer: it is marked, and never m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from alerts.words import Words
+from monitor.duties import Status
 
 OFFICER = Words("TO BE FILLED IN BY THE OFFICER", "【请填写】")
 NO_ADVICE = Words(
@@ -78,3 +80,53 @@ UNKNOWN_FIELDS = (
     (PIPIA, Words("Storage infrastructure", "存储设施")),
     (PIPIA, Words("Platforms and providers", "平台与服务提供方")),
 )
+
+STATUSES: Mapping[Status, Words] = {
+    Status.OPEN: Words("open", "待办"),
+    Status.OVERDUE: Words("overdue", "已逾期"),
+    Status.SUBMITTED: Words("submitted", "已提交，审核中"),
+    Status.RETURNED: Words("returned", "退回补正"),
+    Status.COMPLETED: Words("completed", "已完成"),
+    Status.FAILED: Words("failed", "审核未通过"),
+    Status.TERMINATED: Words("terminated", "程序已终止"),
+    Status.ANNULLED: Words("annulled", "已撤销"),
+}
+
+# By the English of the shipped rules, which the audit log has, too. Whoever files reads the law.
+_ADDRESSEES = {
+    "provincial-level or higher cyberspace authority": "省级以上网信部门",
+    "city-level cyberspace authority": "市级网信部门",
+    "cyberspace authority": "网信部门",
+    "the processor": "个人信息处理者",
+    "the processor keeps it": "由个人信息处理者保存",
+    "the processor; the clock is the authority's": "个人信息处理者；审核期限属主管部门",
+}
+_ORDER_19 = "《人脸识别技术应用安全管理办法》（国家互联网信息办公室、公安部令第19号）"
+_SOURCES = {
+    "Order No. 19 (CAC, MPS), art. 15": f"{_ORDER_19}第十五条",
+    "Order No. 19 (CAC, MPS), art. 9": f"{_ORDER_19}第九条",
+    "CAC announcement of 2025-05-30": "国家互联网信息办公室公告（2025-05-30 发布）",
+    "CAC announcement of 2025-07-18": "国家互联网信息办公室公告（2025-07-18）",
+    "CAC filing guide": "国家互联网信息办公室备案指南",
+    "Compliance Audit Measures, art. 4, in force 2025-05-01": (
+        "《个人信息保护合规审计管理办法》第四条（2025-05-01 起施行）"
+    ),
+    "Incident Reporting Measures, in force 2025-11-01": (
+        "《国家网络安全事件报告管理办法》（2025-11-01 起施行）"
+    ),
+    "settings": "用户设置",
+}
+
+
+def addressee_words(text: str) -> Words | str | None:
+    """Return the addressee of a rule; one that a user wrote is theirs, in their language."""
+    return _both(text, _ADDRESSEES)
+
+
+def source_words(text: str) -> Words | str | None:
+    """Return the source of a rule; one that a user wrote is theirs, in their language."""
+    return _both(text, _SOURCES)
+
+
+def _both(text: str, chinese: Mapping[str, str]) -> Words | str | None:
+    return Words(text, chinese[text]) if text in chinese else text or None

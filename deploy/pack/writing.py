@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import xlsxwriter
+from xlsxwriter.exceptions import XlsxFileError
 
 from alerts.words import Words
 from deploy.pack.gathering import Gathered
@@ -19,10 +21,25 @@ from deploy.pack.tables import sheets, spoken
 LANGUAGES = ("en", "zh")
 _WIDEST = 60
 _CHART_AT = "E2"
+# Bytes: with what stands around it below the 255 that file systems take.
+_LONGEST_SLUG = 160
+
+
+class NotWritten(ValueError):
+    """The files of a pack could not be written; the message says why."""
 
 
 def write_pack(found: Gathered, folder: Path) -> list[Path]:
-    """Write the files of the pack into *folder*, which is made; return them. Raises OSError."""
+    """Write the files of the pack into *folder*, which is made; return them. Raises NotWritten."""
+    try:
+        return _write(found, folder)
+    except (OSError, XlsxFileError) as exc:
+        cause = exc if isinstance(exc, OSError) else exc.__cause__ or exc.__context__
+        why = cause.strerror if isinstance(cause, OSError) else None
+        raise NotWritten(f"the pack cannot be written: {why or type(exc).__name__}") from exc
+
+
+def _write(found: Gathered, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     tables = sheets(found)
     base = f"filing-pack-{_slug(found.processor)}-{spoken(found.as_of)[:10]}"
@@ -67,8 +84,16 @@ def _plain(cell: Cell) -> object:
 
 
 def _slug(name: str) -> str:
-    """Return *name* as a part of a file's name; names of organisations can hold anything."""
-    return re.sub(r"[^\w.-]+", "_", name).strip("._") or "processor"
+    """Return *name* as a part of a file's name; names of organisations can hold anything.
+
+    What had to be changed or cut ends in a hash of the whole name, behind a sign that no other
+    has: two names never share a file.
+    """
+    slug = re.sub(r"[^\w.-]+", "_", name).strip("._") or "processor"
+    if slug == name and len(name.encode()) <= _LONGEST_SLUG:
+        return name
+    cut = slug.encode()[:_LONGEST_SLUG].decode(errors="ignore")
+    return f"{cut}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 # -- the workbook ------------------------------------------------------------------------------

@@ -58,13 +58,15 @@ def sweep_apart(
     *,
     longest: float = SHORTEST_LIMIT,
     silence: float = SILENCE,
+    older: Sequence[Threshold] = (),
 ) -> Swept:
     """Do as ``sweep`` does for one processor, in another process and a view of its own.
 
     Raises what ``sweep_all_apart`` does.
     """
     wanted = {processor: thresholds}
-    return sweep_all_apart(engine, marks, wanted, longest=longest, silence=silence)[processor]
+    swept = sweep_all_apart(engine, marks, wanted, longest=longest, silence=silence, older=older)
+    return swept[processor]
 
 
 def sweep_all_apart(
@@ -74,6 +76,7 @@ def sweep_all_apart(
     *,
     longest: float = SHORTEST_LIMIT,
     silence: float = SILENCE,
+    older: Sequence[Threshold] = (),
 ) -> dict[str, Swept]:
     """Do as ``sweep`` does, in another process and a view of its own.
 
@@ -84,6 +87,7 @@ def sweep_all_apart(
         "url": engine.url.render_as_string(hide_password=False),
         "marks": [(row.processor, row.system, row.gallery, row.research) for row in marks.rows],
         "wanted": {processor: list(one) for processor, one in wanted.items()},
+        "older": list(older),
     }
     paths = [_ROOT, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     with subprocess.Popen(  # noqa: S603 - this very module, in our own interpreter
@@ -154,9 +158,11 @@ def answer(requests: TextIO) -> str:
     )
     engine = open_engine(request["url"])
     wanted = {name: [(n, after) for n, after in one] for name, one in request["wanted"].items()}
+    older = [(n, after) for n, after in request["older"]]
     try:
         with reading(engine) as connection:
-            divided = divide(connection, Names.load(connection), wanted, marks.research)
+            names = Names.load(connection)
+            divided = divide(connection, names, wanted, marks.research, older=older)
     finally:
         engine.dispose()
     with divided:

@@ -20,7 +20,7 @@ from monitor.duties import deadline_under
 from monitor.facts import Instant
 from monitor.moving import Cause, Known, Moved, clock_of, is_older, moves
 from monitor.notices import BodyValue, Kind, Notice, Severity, key_of
-from monitor.recounting import rules_from
+from monitor.recounting import RULES_OF, rules_from
 from monitor.store import agreement, audit, calendars, owing, schema
 from monitor.store.engine import reading
 from monitor.store.locks import lock_processors
@@ -126,54 +126,67 @@ def _recount(
     connection: Connection, names: Names, law: Law, calendar: Calendar, now: Instant
 ) -> list[Moved]:
     found = _found(connection, names, law, calendar)
-    for number, moved in found:
-        _move(connection, number, moved, now)
-    return [moved for _, moved in found]
+    for number, moved, rules_of in found:
+        _move(connection, number, moved, rules_of, now)
+    return [moved for _, moved, _ in found]
 
 
 def _found(
     connection: Connection, names: Names, law: Law, calendar: Calendar
-) -> list[tuple[int, Moved]]:
-    """Return how days move, with the row number of the duty, in the order of opening."""
+) -> list[tuple[int, Moved, int | None]]:
+    """Return how days move, in the order of opening, with the row number of the duty.
+
+    And with the entry that seals the rules which it is still counted by, if they are older ones.
+    """
     numbers = _other(connection, law, calendar)
     if not numbers:
         return []
-    known = _known(connection, calendar)
+    known, sealed_by = _known(connection, calendar)
     held = owing.read_duties(connection, names, [_duties.c.id.in_(numbers)])
     return [
-        (number, moved)
+        (number, moved, None if moved.by is None else sealed_by[moved.by])
         for number, duty in held
         for moved in moves(duty, law.rules, calendar, known)
     ]
 
 
 def _other(connection: Connection, law: Law, calendar: Calendar) -> list[int]:
-    """Return the rows whose last day is not what their rule gives: cheap, it is asked often."""
+    """Return the rows whose last day is not what their rule gives: cheap, it is asked often.
+
+    Of a rule that is off or gone, what held is only looked for if the calendar is another one.
+    """
     rules, found = {rule.id: rule for rule in law.rules if rule.enabled}, []
     told = (_duties.c.id, _duties.c.rule, _duties.c.trigger_day, _duties.c.trigger_at)
     counted = (_duties.c.due_at, _duties.c.earliest, _duties.c.latest, _duties.c.due_day)
     query = select(*told, *counted, _duties.c.calendar_version).where(_COUNTED)
     for row in connection.execute(query):
         rule = rules.get(row.rule)
-        if rule is not None and is_older(row.calendar_version, calendar.version):
-            ours = deadline_under(rule, row.trigger_day, calendar, row.trigger_at)
-            held = (row.due_day, row.earliest, row.latest, row.due_at)
-            if held != (ours.due_day, ours.earliest, ours.latest, ours.due_at):
-                found.append(row.id)
+        if not is_older(row.calendar_version, calendar.version):
+            continue
+        if rule is None:
+            found += [row.id] if row.calendar_version != calendar.version else []
+            continue
+        ours = deadline_under(rule, row.trigger_day, calendar, row.trigger_at)
+        held = (row.due_day, row.earliest, row.latest, row.due_at)
+        if held != (ours.due_day, ours.earliest, ours.latest, ours.due_at):
+            found.append(row.id)
     return found
 
 
-def _known(connection: Connection, calendar: Calendar) -> Known:
+def _known(connection: Connection, calendar: Calendar) -> tuple[Known, list[int]]:
+    """Return what was ever counted by, and the entries that seal its sets of rules."""
     years = {one.sheet.year.version: one.sheet.year for one in calendars.kept(connection)}
     years |= {year.version: year for year in calendar.years}
     log = schema.audit.c
-    said = connection.scalars(
-        select(log.body).where(log.kind == RULES_USED).order_by(log.seq.desc())
-    )
-    return Known(years=years, sets=[rules_from(json.loads(body).get("rules")) for body in said])
+    query = select(log.seq, log.body).where(log.kind == RULES_USED).order_by(log.seq.desc())
+    said = connection.execute(query).all()
+    sets = [rules_from(json.loads(row.body).get("rules")) for row in said]
+    return Known(years=years, sets=sets), [row.seq for row in said]
 
 
-def _move(connection: Connection, number: int, moved: Moved, now: Instant) -> None:
+def _move(
+    connection: Connection, number: int, moved: Moved, rules_of: int | None, now: Instant
+) -> None:
     """Write the new last day, with an audit entry that has both, and a notice."""
     before, after = moved.before, moved.after
     deadline = after.deadline
@@ -191,6 +204,8 @@ def _move(connection: Connection, number: int, moved: Moved, now: Instant) -> No
     said: dict[str, object] = {"before": owing.describe(before), "after": owing.describe(after)}
     if not by_calendar:
         said["clock"] = {"before": clock_of(moved.was), "after": clock_of(moved.rule)}
+    if rules_of is not None:
+        said[RULES_OF] = rules_of
     entry = audit.append(
         connection, now, "duty.due_moved", after.processor, {"why": moved.why.value, **said}
     )

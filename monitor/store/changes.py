@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, select, update
+from sqlalchemy import Connection, Engine, Row, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.chain import canonical
@@ -184,7 +184,11 @@ class Verdict:
 
 
 def decide(engine: Engine, said: Verdict, law: Law, now: Instant) -> tuple[Change, Duty | None]:
-    """Confirm a change, which opens its duty, or dismiss it; once. Raises NotDecided."""
+    """Confirm a change, which opens its duty, or dismiss it; once. Raises NotDecided.
+
+    One that was dismissed can be confirmed after all: both decisions are in the audit log. A
+    confirmed one has a duty, which a person can annul.
+    """
     decision = "confirmed" if said.confirmed else "dismissed"
     with engine.begin() as connection:
         names = Names.load(connection)
@@ -196,7 +200,10 @@ def decide(engine: Engine, said: Verdict, law: Law, now: Instant) -> tuple[Chang
         agreement.check_command(connection, law.agreed)
         at = change.at if said.at is None else said.at
         _check_when(at, now)
-        mark = update(schema.changes).where(_c.id == said.number, _c.decision.is_(None))
+        undecided = _c.decision.is_(None)
+        dismissed = _c.decision == "dismissed"
+        open_still = or_(undecided, dismissed) if said.confirmed else undecided
+        mark = update(schema.changes).where(_c.id == said.number, open_still)
         values = {
             "decision": decision,
             "decided_at": now,

@@ -21,6 +21,7 @@ from monitor.store import audit, book, filings_kept, owing, schema
 from monitor.store.explaining_more import NothingToExplain, check_known
 from monitor.store.names import Names
 from monitor.store.versions import Basis, bases
+from monitor.superseding import because, newest, superseded_by
 from monitor.workdays import Calendar
 
 _MOST = 20  # facts
@@ -53,6 +54,7 @@ class DutyExplained:
 
     *facts* are the first ones of the instant that triggered it, and of those that did before it
     was moved; *steps* are all that were told about its filing, whatever became of them.
+    *superseded_by* is the duty that is owed instead, if its latch is not in force any more.
     """
 
     duty: Duty
@@ -61,6 +63,7 @@ class DutyExplained:
     more_facts: int
     steps: Sequence[Judged]
     entries: Sequence[Entered]
+    superseded_by: Duty | None
 
 
 def explain_duty(
@@ -71,11 +74,11 @@ def explain_duty(
     rules: Iterable[Rule],
     calendar: Calendar,
 ) -> DutyExplained:
-    """Return what made the duty of *processor* under *rule*; without *key* the newest one.
+    """Return what made the duty of *processor* under *rule*.
 
-    A legacy row is found by the rule that it stands in for. What the duty was counted by is what
-    held then; *rules* and *calendar*, those of now, stand in for what was not kept. Raises
-    NothingToExplain.
+    Without *key* it is the newest one that is not annulled. A legacy row is found by the rule that
+    it stands in for. What the duty was counted by is what held then; *rules* and *calendar*, those
+    of now, stand in for what was not kept. Raises NothingToExplain.
     """
     names = Names.load(connection)
     check_known(names, processor)
@@ -87,7 +90,7 @@ def explain_duty(
     if not wanted:
         known = ", ".join(f"{duty.rule}:{duty.key}" for duty in duties) or "none"
         raise NothingToExplain(f"{processor!r} has no such duty; there are {known}")
-    duty = wanted[-1]
+    duty = newest(wanted)
     settled = filings_kept.settled(connection, [number]).get(number, Settled({}, ()))
     about = _About(duty, _steps(duty, settled))
     entries = [entry for entry in audit.entries(connection) if about.hears(entry)]
@@ -99,6 +102,7 @@ def explain_duty(
         more_facts=max(0, len(facts) - _MOST),
         steps=about.steps,
         entries=[_entered(entry) for entry in entries],
+        superseded_by=superseded_by(duty, duties),
     )
 
 
@@ -224,5 +228,5 @@ class _About:
 
 def _entered(entry: Entry) -> Entered:
     body = json.loads(entry.body)
-    reason = body.get("reason") or body.get("because") or body.get("why")
+    reason = body.get("reason") or because(body.get("because")) or body.get("why")
     return Entered(entry=entry, by=body.get("by"), reason=reason)

@@ -18,7 +18,7 @@ from monitor.duties import Duty, owed
 from monitor.facts import Instant
 from monitor.history import Point, first_reach
 from monitor.latches import reached_at
-from monitor.recurring import holds, key_of, latch_after, periods
+from monitor.recurring import Clock, clocks, holds, key_of, periods
 from monitor.rule import LARGEST
 from monitor.rules import Rule, number_rules, rule_for_trigger
 from monitor.store import agreement, audit, latching, owing, schema
@@ -169,34 +169,47 @@ class _Numbered:
 
     def look(self, told: Sequence[Row[Any]]) -> list[Duty]:
         """Open, move or ask about the duties of the number in *told*; return those there are."""
-        rule, points = self._rule, [Point(row.at, row.number) for row in told]
-        latch, after = self._latch(points)
-        for gone in self._gone(latch):
-            self._vanished(gone)
+        points = [Point(row.at, row.number) for row in told]
+        begun = self._clocks(points)
+        if self._rule.recurring:
+            self._ask_about_others(begun)
+        newest = begun[-1]
+        if newest.first is None:
+            if self._held(newest.latch) is None:
+                self._warn(points)
+            elif not self._rule.recurring:
+                self._vanished(newest.latch)
+        return [duty for clock in begun for duty in self._opened(clock, told)]
+
+    def _clocks(self, points: Sequence[Point]) -> list[Clock]:
+        rule, today = self._rule, beijing_day(self._now)
+        if rule.recurring and rule.measure != "stock":
+            return clocks(rule, points, self._annulled(), today)
+        latch, after = self._latch()
         first = first_reach(points, rule.reached_at, after)
         if first is None:
-            if self._held(latch) is None:
-                self._warn(points)
-            self._vanished(latch)
-            return []
-        day = beijing_day(first.at)
-        found: list[Duty] = []
-        for turn, begins, at in periods(rule, first.at, day, beijing_day(self._now)):
+            return [Clock(latch, after, None)]
+        begun = periods(rule, first.at, beijing_day(first.at), today)
+        held = tuple(one for one in begun if holds(points, rule.reached_at, one.trigger_at))
+        return [Clock(latch, after, first, held)]
+
+    def _opened(self, clock: Clock, told: Sequence[Row[Any]]) -> Iterator[Duty]:
+        rule = self._rule
+        for turn, begins, at in clock.periods:
             under = rule_for_trigger(self._policy.rules, rule.id, begins)
-            if under is None or not holds(points, rule.reached_at, at):
+            if under is None:
                 continue
             row = [one for one in told if one.at <= at][-1]
             duty = owed(
                 under,
                 processor=self._processor,
-                key=key_of(rule, latch, turn),
+                key=key_of(rule, clock.latch, turn),
                 trigger_at=at,
                 known_at=self._now,
                 calendar=self._policy.calendar,
                 proof=_proof(rule, row, at, self._now),
             )
-            found.append(self._settle(duty))
-        return found
+            yield self._settle(duty)
 
     def _settle(self, duty: Duty) -> Duty:
         connection, names = self._connection, self._names
@@ -212,10 +225,22 @@ class _Numbered:
     def _vanished(self, latch: int) -> None:
         """Ask a person about a duty whose number, corrected since, was never reached."""
         held = self._held(latch)
-        if held is not None and held[1].proof.get("number") == self._rule.number:
-            found = owing.Found(trigger_at=None, known_at=self._now, proof=held[1].proof)
-            policy = self._policy
-            owing.restate(self._connection, *held, policy.rules, policy.calendar, found)
+        if held is not None:
+            self._ask(*held)
+
+    def _ask_about_others(self, begun: Sequence[Clock]) -> None:
+        """Ask about the periods that numbers, corrected since, do not ask for any more."""
+        asked = {key_of(self._rule, one.latch, turn) for one in begun for turn, *_ in one.periods}
+        for number, duty in self._periods():
+            if duty.key not in asked and duty.annulled is None:
+                self._ask(number, duty)
+
+    def _ask(self, number: int, duty: Duty) -> None:
+        if duty.proof.get("number") != self._rule.number:
+            return  # the stock has proved it
+        found = owing.Found(trigger_at=None, known_at=self._now, proof=duty.proof)
+        policy = self._policy
+        owing.restate(self._connection, number, duty, policy.rules, policy.calendar, found)
 
     def _held(self, latch: int) -> tuple[int, Duty] | None:
         key = key_of(self._rule, latch, 1)
@@ -228,36 +253,30 @@ class _Numbered:
             levels, newest = self._policy.levels, held[-1]
             warn(self._connection, (number, name), self._rule, levels, newest, self._now)
 
-    def _gone(self, latch: int) -> Iterator[int]:
-        """Yield the latches of a recurring clock that were in force, by numbers corrected since."""
-        if not self._rule.recurring:
-            return
-        held = {int(duty.key.partition("-")[0]) for duty in self._periods()}
-        yield from (number for number in sorted(held) if number > latch)
-
-    def _periods(self) -> list[Duty]:
+    def _periods(self) -> list[tuple[int, Duty]]:
         columns = schema.duties.c
         number = self._names.processor_ids[self._processor]
         ours = (columns.processor_id == number, columns.rule.in_(self._family))
-        return [duty for _, duty in owing.read_duties(self._connection, self._names, ours)]
+        return list(owing.read_duties(self._connection, self._names, ours))
 
-    def _latch(self, points: Sequence[Point]) -> tuple[int, Instant | None]:
+    def _annulled(self) -> list[Instant]:
+        return [
+            reached_at(duty.trigger_at, duty.proof)
+            for _, duty in self._periods()
+            if duty.annulled is not None
+        ]
+
+    def _latch(self) -> tuple[int, Instant | None]:
         """Return the number of the latch, and the instant after which a reach is wanted."""
         connection, names, rule = self._connection, self._names, self._rule
-        if rule.measure == "stock":
-            columns = schema.reaches.c
-            number = names.processor_ids[self._processor]
-            mine = (columns.processor_id == number, columns.rule == rule.id)
-            row = connection.execute(select(columns.latch, columns.after).where(*mine)).first()
-            return (1, None) if row is None else (row.latch, row.after)
-        if not rule.recurring:
+        if rule.measure != "stock":
             latches = latching.of_processor(connection, names, self._policy.rules, self._processor)
             return latches.turns(rule)[-1]
-        held = self._periods()
-        annulled = [
-            reached_at(duty.trigger_at, duty.proof) for duty in held if duty.annulled is not None
-        ]
-        return latch_after(annulled, points, rule.reached_at)
+        columns = schema.reaches.c
+        number = names.processor_ids[self._processor]
+        mine = (columns.processor_id == number, columns.rule == rule.id)
+        row = connection.execute(select(columns.latch, columns.after).where(*mine)).first()
+        return (1, None) if row is None else (row.latch, row.after)
 
 
 def _proof(rule: Rule, row: Row[Any], at: Instant, now: Instant) -> dict[str, object]:

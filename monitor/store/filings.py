@@ -17,11 +17,11 @@ from sqlalchemy import Connection
 from monitor.chain import canonical
 from monitor.duties import Duty, owed
 from monitor.facts import Filed, Instant
+from monitor.filing_clocks import Clock, clock_life, clocks
 from monitor.filings import (
     CLOCKS,
     REVIEW,
     SUPPLEMENT,
-    Clock,
     Judged,
     Life,
     Settled,
@@ -30,8 +30,6 @@ from monitor.filings import (
     StepKind,
     Target,
     Verdict,
-    clock_life,
-    clocks,
     family,
     settle,
 )
@@ -42,6 +40,7 @@ from monitor.store import audit, filings_kept, owing, schema, stock, terminating
 from monitor.store.latching import Latches
 from monitor.store.names import Names
 from monitor.store.terminating import Law
+from monitor.superseding import because
 from monitor.workdays import beijing_day
 
 _TAKEN_BACK = "the step that started this clock does not hold any more"
@@ -160,7 +159,8 @@ class _Work:
         if not duty.of_authority:
             key = (str(closed_at), step.id if step is not None else "", entry)
             severity = Severity.WARNING if mind else Severity.INFO
-            self._notify(Kind.DUTY_CLOSED, severity, duty, key, body, entry)
+            told = body | {"because": because(duty.annulled)}
+            self._notify(Kind.DUTY_CLOSED, severity, duty, key, told, entry)
 
     def _still_reached(self, duty: Duty) -> dict[str, int]:
         """Return the number of now, if an annulled reach leaves it where nothing is to be passed.

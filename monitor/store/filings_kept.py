@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.chain import canonical
+from monitor.filing_clocks import clock_life, clocks
 from monitor.filings import (
     CLOCKS,
     Life,
@@ -18,8 +19,6 @@ from monitor.filings import (
     Step,
     StepKind,
     Target,
-    clock_life,
-    clocks,
     settle,
 )
 from monitor.latches import SUPERSEDED

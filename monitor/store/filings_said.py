@@ -20,7 +20,6 @@ from monitor.filings import (
     CLOCKS,
     FILE,
     FILINGS,
-    Illegal,
     Judged,
     Life,
     Settled,
@@ -37,6 +36,7 @@ from monitor.rules import IN_FORCE
 from monitor.store import agreement, changes, correcting, filings_kept, owing, schema
 from monitor.store.filings import bring_about, keep_step
 from monitor.store.filings_values import Decided, NotRecorded, Recorded, StepSaid
+from monitor.store.filings_which import Which, is_recount_due, listed
 from monitor.store.locks import lock_processors
 from monitor.store.names import Names
 from monitor.store.terminating import Law
@@ -102,15 +102,18 @@ class _Desk:
             if duty.rule not in CLOCKS
         }
         self._steps = filings_kept.read(connection, [self._number]).get(self._number, [])
-        self._left = left_behind(duty for _, duty in self._held.values())
+        duties = {target: duty for target, (_, duty) in self._held.items()}
+        self._left = left_behind(duties.values())
         self._settled = settle(self._held, self._steps, self._left)
+        due = is_recount_due(connection, self._number)
+        self._which = Which(processor, duties, self._settled.lives, self._left, recount_due=due)
 
     # -- steps -----------------------------------------------------------------------------
 
     def record(self, said: StepSaid) -> Recorded:
         """Record a step that is legal for one duty, or say that it is known."""
         self._check_when(said.at)
-        addressed = self._addressed(said.rule, said.duty)
+        addressed = self._which.addressed(said.rule, said.duty, said.kind)
         known = self._known(said, addressed, to_the_letter=True)
         takers = [one for one in addressed if said.kind in self._settled.lives[one].legal]
         if known is not None and takers and said.duty is None:
@@ -118,14 +121,14 @@ class _Desk:
             named = said.reference is not None and said.reference == known[1].reference
             named = named or said.at == known[1].at
             if not named and known[0] not in takers:
-                raise self._which(said.kind, said.rule, [known[0], *takers])
+                raise self._which.several(said.kind, said.rule, [known[0], *takers])
         if known is None and not takers:
             known = self._known(said, addressed, to_the_letter=False)
         if known is not None:
             return self._recorded(known[0], known[1].id, new=False)
-        taker = self._legal(said.kind, addressed, said.rule)
+        taker = self._which.legal(said.kind, addressed, said.rule)
         if taker is None:
-            raise self._illegal(said.kind, addressed)
+            raise self._which.illegal(said.kind, addressed)
         step = self._step(said, taker, self._settled.lives[taker])
         self._check_early(said, step, taker)
         return self._keep(step, taker)
@@ -155,7 +158,7 @@ class _Desk:
         if said.duty is None:
             trigger = beijing_day(target.trigger_at)
             raise NotRecorded(
-                f"{day} is before the trigger day {trigger} of {_listed([target])}; if it was "
+                f"{day} is before the trigger day {trigger} of {listed([target])}; if it was "
                 f"submitted so early, name the duty with --key"
             )
 
@@ -226,10 +229,16 @@ class _Desk:
     def decide(self, said: Decided) -> Recorded:
         """Annul, reopen or correct one duty."""
         _check_no_clock(said.rule)
-        addressed = self._addressed(said.rule, said.duty)
-        target = self._legal(said.kind, addressed, said.rule)
+        addressed = self._which.addressed(said.rule, said.duty, said.kind)
+        known = self._decided(said, addressed)
+        legal = [one for one in addressed if said.kind in self._settled.lives[one].legal]
+        if known is not None and known[0] not in legal:
+            if legal and said.duty is None:
+                raise self._which.several(said.kind, said.rule, [known[0], *legal])
+            return self._recorded(known[0], known[1].id, new=False)
+        target = self._which.legal(said.kind, addressed, said.rule)
         if target is None:
-            raise self._illegal(said.kind, addressed)
+            raise self._which.illegal(said.kind, addressed)
         if said.kind is StepKind.REOPENED:
             return self._reopen(said, target)
         if said.trigger_day is not None:
@@ -237,6 +246,21 @@ class _Desk:
         if said.kind is StepKind.CORRECTED:
             return self._recorded(target, "", new=False)
         return self._keep(self._decision(said, family(target.rule), target.key, {}), target)
+
+    def _decided(self, said: Decided, addressed: Sequence[Target]) -> tuple[Target, Step] | None:
+        """Return the decision that is said again in the same words, with its duty."""
+        if said.kind is StepKind.CORRECTED:
+            return None
+        names = {(family(one.rule), one.key): one for one in addressed}
+        newest: dict[Target, Step] = {}
+        for step in self._steps:
+            target = names.get((step.rule or "", step.duty or ""))
+            if target is not None and step.kind in {StepKind.ANNULLED, StepKind.REOPENED}:
+                newest[target] = step
+        for target, step in newest.items():
+            if (step.kind, step.by, step.reason) == (said.kind, said.by, said.reason):
+                return target, step
+        return None
 
     def _correct(self, said: Decided, target: Target, day: date) -> Recorded:
         """Move a duty to the trigger *day* that a person decided on."""
@@ -261,16 +285,20 @@ class _Desk:
         return self._recorded(target_of(moved), step.id, new=True)
 
     def _reopen(self, said: Decided, target: Target) -> Recorded:
-        """Take back what ended the duty, and all that says so again."""
-        steps = list(self._steps)
-        step_id = ""
-        while (ended := settle(self._held, steps, self._left).lives[target].ended) is not None:
+        """Take back what ended the duty, and all that says so again.
+
+        What ends it in another way then is none of that, and stays.
+        """
+        steps, step_id = list(self._steps), ""
+        first = ended = self._settled.lives[target].ended
+        while first is not None and ended is not None and ended.kind is first.kind:
             detail: dict[str, object] = {"of": ended.id}
             step = self._decision(said, family(target.rule), target.key, detail)
             step = replace(step, withdraws=ended.id)
             keep_step(self._connection, self._names, self._processor, step)
             steps.append(step)
             step_id = step.id
+            ended = settle(self._held, steps, self._left).lives[target].ended
         bring_about(self._connection, self._names, self._law, self._processor, self._now)
         return self._recorded(target, step_id, new=True)
 
@@ -305,47 +333,6 @@ class _Desk:
             reason=said.reason,
             detail=detail,
         )
-
-    # -- which duty ------------------------------------------------------------------------
-
-    def _addressed(self, rule: str, key: str | None) -> list[Target]:
-        """Return the duties that *rule* and *key* can mean. Raises NotRecorded if there is none."""
-        if rule in CLOCKS and key is not None:
-            raise NotRecorded(f"{rule} follows from a filing; name that filing's rule and key")
-        found = [
-            target
-            for target in self._settled.lives
-            if key in {None, target.key}
-            and (
-                family(target.rule) in FILINGS
-                if rule in CLOCKS
-                else family(target.rule) == family(rule)
-            )
-        ]
-        if not found:
-            known = _listed(self._held) or "none"
-            named = f"{rule} {key}" if key is not None else rule
-            raise NotRecorded(f"{self._processor} has no duty {named}; its duties are: {known}")
-        return [one for one in found if key is not None or one not in self._left] or found
-
-    def _legal(self, kind: StepKind, addressed: Sequence[Target], rule: str) -> Target | None:
-        """Return the one duty for which *kind* is legal, None if there is none."""
-        legal = [one for one in addressed if kind in self._settled.lives[one].legal]
-        if len(legal) > 1:
-            raise self._which(kind, rule, legal)
-        return legal[0] if legal else None
-
-    def _which(self, kind: StepKind, rule: str, among: Sequence[Target]) -> NotRecorded:
-        return NotRecorded(
-            f"{self._processor} has several duties under {rule} that {kind} can be about; say "
-            f"which with --key: {_listed(among)}"
-        )
-
-    def _illegal(self, kind: StepKind, addressed: Sequence[Target]) -> NotRecorded:
-        lives = self._settled.lives
-        named = [one for one in addressed if lives[one].ended is None] or addressed
-        said = [f"{_listed([one])}: {Illegal(lives[one].state, kind)}" for one in named]
-        return NotRecorded("; ".join(said))
 
     def _check_when(self, at: Instant | date) -> None:
         if at > beijing_day(self._now) if isinstance(at, date) else at > self._now + _AHEAD:
@@ -383,10 +370,6 @@ def listing(connection: Connection, names: Names) -> dict[str, Settled]:
 def of_duty(settled: Settled, target: Target) -> list[Judged]:
     """Return the steps that met *target*, oldest first."""
     return [one for one in settled.judged if one.target == target]
-
-
-def _listed(targets: Iterable[Target]) -> str:
-    return ", ".join(f"{one.rule} {one.key}" for one in targets)
 
 
 def _dated(step: Step, day: date) -> Step:

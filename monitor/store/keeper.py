@@ -70,7 +70,8 @@ class SqlKeeper:
 
     Its settings are those that hold from now on, for all processes: whoever has others raises
     SettingsReplaced from now on. Without *take_settings* others that hold already are not
-    replaced; on PostgreSQL, where somebody may be at work with them, that raises SettingsDiffer.
+    replaced, which raises SettingsDiffer: on SQLite of rules only, on PostgreSQL, where somebody
+    may be at work with them, of all.
     """
 
     def __init__(

@@ -16,11 +16,13 @@ from monitor.duties import Duty
 from monitor.facts import Instant
 from monitor.filings import Life, Target, settle
 from monitor.latches import (
+    Past,
     Released,
     Turn,
     completed_cancellations,
     left_behind,
     of_instant,
+    pasts,
     released,
     target_of,
     turns,
@@ -56,6 +58,10 @@ class Latches:
         """Return the latches of *rule* up to the one in force."""
         return turns(self.released(rule), self.ends(rule))
 
+    def pasts(self, rule: Rule) -> list[Past]:
+        """Return what late facts can say of the duties of *rule* before the newest latch."""
+        return list(pasts(self.released(rule), self.ends(rule)))
+
     def superseded(self) -> set[Target]:
         """Return the duties that no step has ended, and whose latch is not in force."""
         found = set()
@@ -88,7 +94,15 @@ class Latches:
                 watches.watch[processor] = replace(watch, recount_due=True)
                 body = {"rule": rule_id, "latch": armed.latch, "after": armed.after}
                 audit.append(connection, known_at, "latch.armed", processor, body)
+            elif self._left_between(rules[rule_id], known_at):
+                watches.watch[processor] = replace(watch, recount_due=True)
         watches.save()
+
+    def _left_between(self, rule: Rule, known_at: Instant) -> bool:
+        """Tell whether what was annulled now can have hidden what no latch waits for."""
+        between = {past.number for past in self.pasts(rule) if past.between}
+        ended = (one.life.ended for one in self.released(rule) if one.number in between)
+        return any(step is not None and step.known_at == known_at for step in ended)
 
     def look_again(self, connection: Connection, number: int, duty: Duty) -> None:
         """Have the book looked back on for a *duty* that is owed again.

@@ -36,6 +36,7 @@ from monitor.store.keeping import Policy
 from monitor.store.locks import lock_processors, looking_back
 from monitor.store.moments import Sight
 from monitor.store.names import Names, UnknownNumber
+from monitor.store.older import Older
 from monitor.store.sweeping import Swept, divide
 from monitor.store.trust import Trust, topics_of
 from monitor.store.watches import Reach, Since, Watches
@@ -108,17 +109,21 @@ class Looking:
         begun = self._begin(names, processor)
         if begun is None:
             return True
-        look, thresholds = begun
+        look, thresholds, older = begun
         marks = self._policy.marks
         size = self._size_bound() if self._apart else 0
         if size > APART_FROM:
             longest = limit_for(size)
-            swept = sweep_apart(self._engine, marks, processor, thresholds, longest=longest)
+            swept = sweep_apart(
+                self._engine, marks, processor, thresholds, longest=longest, older=older
+            )
             return self._finish(names, processor, look, swept, self._seen(now))
         with reading(self._engine) as connection:
             fresh = Names.load(connection)
             seen = self._seen(now)  # not when the first of several look backs was asked for
-            divided = divide(connection, fresh, {processor: thresholds}, marks.research)
+            divided = divide(
+                connection, fresh, {processor: thresholds}, marks.research, older=older
+            )
         with divided:
             return self._finish(names, processor, look, divided.fold()[processor], seen)
 
@@ -129,8 +134,13 @@ class Looking:
         with reading(self._engine) as connection:
             return book.size_bound(connection)
 
-    def _begin(self, names: Names, processor: str) -> tuple[str, list[Threshold]] | None:
-        """Return the token of the look back and what it looks for, or None if nothing is due."""
+    def _begin(
+        self, names: Names, processor: str
+    ) -> tuple[str, list[Threshold], list[Threshold]] | None:
+        """Return the token of the look back and what it looks for, or None if nothing is due.
+
+        That is what the newest latches wait for, and what older duties can hear of still.
+        """
         number = names.processor_ids[processor]
         with self._engine.begin() as connection:
             self._lock(connection, number)
@@ -141,7 +151,8 @@ class Looking:
             held.since[processor] = Since()
             held.save()
             wanted = [reach.threshold for reach in held.reaches[processor].values()]
-            return overdue.begin(connection, number), wanted
+            older = self._older(connection, names, held, processor).wanted
+            return overdue.begin(connection, number), wanted, older
 
     def _finish(self, names: Names, processor: str, look: str, swept: Swept, now: Instant) -> bool:
         number = names.processor_ids[processor]
@@ -165,6 +176,11 @@ class Looking:
                 held.reaches[processor][rule_id] = self._settled(
                     connection, names, reach, reach.found(point, seen), seen
                 )
+            older = self._older(connection, names, held, processor)
+            if older.outdated(swept, since):
+                stands = False
+            elif stands:
+                held.reaches[processor] |= older.news(swept, seen)
             watch = held.watch[processor]
             held.watch[processor] = replace(
                 watch, peak=swept.peak + since.raising, recount_due=not stands
@@ -175,6 +191,9 @@ class Looking:
                 overdue.settled(connection, number)
             bring_about(connection, names, self._policy, processor, now)
         return stands
+
+    def _older(self, connection: Connection, names: Names, held: Watches, processor: str) -> Older:
+        return Older(connection, names, self._policy, processor, held.reaches[processor])
 
     def _settled(
         self, connection: Connection, names: Names, before: Reach, found: Reach, seen: Sight
@@ -345,7 +364,8 @@ def _outdated(point: Point | None, since: Since, peak: int, reach: Reach) -> boo
 
 
 def _proof(reach: Reach, now: Instant) -> dict[str, object]:
-    return {
+    armed = {} if reach.after is None else {"after": reach.after}
+    return armed | {
         "individuals": reach.individuals,
         "at_least": reach.at_least,
         "trigger_at": reach.trigger_at,

@@ -47,18 +47,18 @@ class Proposed:
 
 
 def filed_by(settled: Settled) -> Step | None:
-    """Return the newest completed filing's submission; None: none was, or it was cancelled."""
+    """Return the newest submission of a completed filing; None: none was, or it was cancelled.
+
+    Not that of the filing completed last: an update may be answered before what it updates.
+    """
     ended = [(life.taken[-1].at, target, life) for target, life in _completed(settled)]
     cancelled = max((at for at, target, _ in ended if target == CANCEL), default=None)
     filed = [
-        (at, life)
+        next(one for one in reversed(life.taken) if one.kind is StepKind.SUBMITTED)
         for at, rule, life in ended
         if rule in {FILE, CHANGE} and (cancelled is None or at > cancelled)
     ]
-    if not filed:
-        return None
-    _, newest = max(filed, key=lambda one: one[0])
-    return [one for one in newest.taken if one.kind is StepKind.SUBMITTED][-1]
+    return max(filed, key=lambda one: (one.at, one.sequence, one.id), default=None)
 
 
 def _completed(settled: Settled) -> Iterator[tuple[str, Life]]:

@@ -105,14 +105,17 @@ def divide(
     *,
     until: Instant | None = None,
     sizes: Sizes = SIZES,
+    older: Thresholds = (),
 ) -> Divided:
     """Do the reading of ``sweep``: what is left to do needs the database no more.
+
+    *older* thresholds are looked for as well; the peak is not that of their time.
 
     A transaction that stays open for minutes keeps SQLite from emptying its log of writes, and
     PostgreSQL from cleaning up.
     """
     parts = sizes.parts(book.size_bound(connection))
-    divided = Divided(names, wanted, research, parts, sizes.held(parts))
+    divided = Divided(names, wanted, research, parts, sizes.held(parts), list(older))
     try:
         divided.read(book.rows(connection, names, wanted, until))
     except BaseException:
@@ -131,7 +134,9 @@ class Divided:
         research: Callable[[Place], bool],
         parts: int,
         held: int,
+        older: Sequence[Threshold] = (),
     ) -> None:
+        self._older = older
         self._names, self._wanted, self._research, self._parts = names, wanted, research, parts
         self._ids = {names.processor_ids[name]: name for name in wanted}
         self._subjects, self._copies = Spill[int](held), Spill[int](held)
@@ -249,7 +254,7 @@ class Divided:
     # -- what it comes to ------------------------------------------------------------------
 
     def _found(self, processor: str) -> Swept:
-        following = Following(self._wanted[processor])
+        following = Following(self._wanted[processor], self._older)
         points, days = noting(self._points(processor), beijing_ordinal)
         for point in points:
             following.note(point)

@@ -8,6 +8,7 @@ opens nothing because that end is over is told.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row, select
@@ -16,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from monitor.agreeing import Agreed
 from monitor.duties import Duty, Why, owed
 from monitor.facts import Instant, Terminated
-from monitor.latches import Turn, firsts, of_instant
+from monitor.latches import Past, Turn, firsts, of_instant
 from monitor.ledger import Stock
 from monitor.rules import TERMINATED, Rule, event_rules
 from monitor.store import audit, owing, schema, stock
@@ -81,18 +82,43 @@ def open_duties(
         rows = {
             row.at: row for row in told if rule.since is None or beijing_day(row.at) >= rule.since
         }
-        taken = latches.turns(rule)
+        taken, restated = latches.turns(rule), set()
         for number, at in firsts(list(rows), taken):
             row = rows.pop(at)
             duty = _owed(connection, names, law, processor, rule, str(number), row, known_at)
+            duty = _armed(duty, next(turn for turn in taken if turn.number == number))
             held = owing.find_duty(connection, names, processor, [rule.id], duty.key)
             if held is None:
                 opened |= owing.open_duty(connection, names, duty)
             elif duty.trigger_day < held[1].trigger_day:
                 found = owing.Found(trigger_at=duty.trigger_at, known_at=known_at, proof=duty.proof)
                 owing.restate(connection, *held, law.rules, law.calendar, found)
+                restated.add(number)
         _tell_covered(connection, names, processor, rule, rows, taken, known_at)
+        for past in latches.pasts(rule):
+            if past.between and past.number not in restated:
+                _tell_between(connection, names, processor, rule, rows, past, known_at)
     return opened
+
+
+def _tell_between(
+    connection: Connection,
+    names: Names,
+    processor: str,
+    rule: Rule,
+    others: Mapping[Instant, Row[Any]],
+    past: Past,
+    known_at: Instant,
+) -> None:
+    """Ask about an end of use that came after an annulled one, and has no duty.
+
+    The next duty was submitted for a later one, and keeps that.
+    """
+    at = next((at for at in others if past.after is not None and past.after < at), None)
+    held = owing.find_duty(connection, names, processor, [rule.id], str(past.number))
+    if held is not None and at is not None and at <= past.until:
+        day = beijing_day(at).isoformat()
+        owing.ask_about(connection, *held, day, known_at, Why.DUTY_CLOSED.value)
 
 
 def _tell_covered(
@@ -141,6 +167,11 @@ def _owed(
         calendar=law.calendar,
         proof=proof | told,
     )
+
+
+def _armed(duty: Duty, turn: Turn) -> Duty:
+    """Return *duty* with what armed its latch in its proof, if anything did."""
+    return duty if turn.after is None else replace(duty, proof={**duty.proof, "after": turn.after})
 
 
 def proof_of(

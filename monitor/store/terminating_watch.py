@@ -43,14 +43,14 @@ class StillStored:
 
 
 def newest(duties: Iterable[Duty]) -> dict[str, Duty]:
-    """Return the newest cancellation duty of each processor, unless that was annulled."""
+    """Return the newest cancellation duty of each processor of those that were not annulled."""
     found: dict[str, Duty] = {}
     for duty in duties:
-        if duty.rule == CANCEL:
+        if duty.rule == CANCEL and duty.annulled is None:
             known = found.get(duty.processor)
             if known is None or duty.trigger_at >= known.trigger_at:
                 found[duty.processor] = duty
-    return {processor: duty for processor, duty in found.items() if duty.annulled is None}
+    return found
 
 
 def watched(connection: Connection, names: Names, duties: Iterable[Duty]) -> dict[str, Duty]:

@@ -18,12 +18,12 @@ from sqlalchemy import Connection
 from monitor.bundle import RULES_USED
 from monitor.calendars import BadCalendar
 from monitor.duties import Duty, deadline_under
+from monitor.recounting import GIVES_A_DAY, RULES_OF
 from monitor.rules import Rule, RuleError
 from monitor.store import audit, calendars
 from monitor.workdays import Calendar, Uncountable
 
 _DATES = ("fixed_date", "since", "before")
-_COUNTED = frozenset({"duty.opened", "duty.moved", "duty.due_moved"})
 _Key: TypeAlias = tuple[str | None, object, object]
 _Told: TypeAlias = Sequence[Mapping[str, Any]]
 
@@ -81,18 +81,23 @@ def _gives(rule: Rule, duty: Duty, calendar: Calendar) -> bool:
 def _rules_then(connection: Connection) -> Mapping[_Key, Sequence[_Told]]:
     """Return the sets of rules that may have held when the last day of each duty was counted.
 
-    A process writes its set down just after it holds: first the one before, then the next.
+    A process writes its set down just after it holds: first the one before, then the next. What
+    was still counted by an older set names the entry of that one, and no other held for it.
     """
     sets: list[_Told] = [()]
-    counted: dict[_Key, int] = {}
+    places: dict[object, int] = {}
+    counted: dict[_Key, slice] = {}
     for entry in audit.entries(connection):
         if entry.kind == RULES_USED:
+            places[entry.seq] = len(sets)
             sets.append(json.loads(entry.body)["rules"])
-        elif entry.kind in _COUNTED:
+        elif entry.kind in GIVES_A_DAY:
             body = json.loads(entry.body)
             after = body.get("after", body)
-            counted[entry.processor, after["rule"], after["key"]] = len(sets)
-    return {key: sets[number - 1 : number + 1] for key, number in counted.items()}
+            named = places.get(body.get(RULES_OF))
+            held = slice(len(sets) - 1, len(sets) + 1) if named is None else slice(named, named + 1)
+            counted[entry.processor, after["rule"], after["key"]] = held
+    return {key: sets[held] for key, held in counted.items()}
 
 
 def _rule(told: Iterable[Mapping[str, Any]], wanted: str) -> Rule | None:

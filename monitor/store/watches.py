@@ -187,8 +187,12 @@ class Watches:
         ]
 
     def reached_at(self, processor: str) -> list[Instant]:
-        """Return the instants at which the other thresholds were first reached."""
-        found = (reach.trigger_at for reach in self.reaches[processor].values())
+        """Return the instants at which the other thresholds were first reached.
+
+        Of one that is armed anew: the instant since when, as all before it is about older duties.
+        """
+        reaches = self.reaches[processor].values()
+        found = (one.after if one.trigger_at is None else one.trigger_at for one in reaches)
         return [at for at in found if at is not None]
 
     def note(self, processor: str, looked: Looked, movement: Movement, now: Instant) -> None:

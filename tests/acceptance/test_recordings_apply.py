@@ -441,16 +441,19 @@ def test_only_the_tenant_that_reached_it_has_the_threshold_behind_it(passed: Pas
 
     assert (acme["processor"], acme["thresholds"][0]["reached"]) == ("acme", "yes")
     assert other["processor"] == "other"
-    assert other["thresholds"] == [
-        {
-            "rule": "frt.file",
-            "at_least": LIMIT,
-            "reached": "no",
-            "trigger_day": None,
-            "not_later_than": False,
-            "known_at": None,
-        }
-    ]
+    (threshold,) = other["thresholds"]
+    forecast = threshold.pop("forecast")
+    assert forecast["outlook"] == "too_little_history"
+    assert forecast["individuals"] == other["individuals"]
+    assert threshold == {
+        "rule": "frt.file",
+        "at_least": LIMIT,
+        "reached": "no",
+        "trigger_day": None,
+        "not_later_than": False,
+        "known_at": None,
+        "warned_percent": None,
+    }
 
 
 def test_one_duty_is_owed_from_the_commit_that_reached_the_threshold(passed: Passed) -> None:
@@ -461,7 +464,12 @@ def test_one_duty_is_owed_from_the_commit_that_reached_the_threshold(passed: Pas
     assert duty == {
         "processor": "acme",
         "rule": "frt.file",
+        "key": "1",
         "status": "open",
+        "owed_by": "processor",
+        "submitted_day": None,
+        "submitted_in_time": None,
+        "still_stored": None,
         "trigger_day": "2026-11-22",
         "due_day": None,  # the calendar of 2027 is not published
         "due_between": ["2027-01-01", "2027-01-11"],

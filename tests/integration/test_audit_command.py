@@ -306,6 +306,13 @@ def test_what_was_changed_in_the_database_is_found(
     assert (answer.code, said in answer.out) == (1, True), answer
 
 
+def test_what_is_left_to_another_command_is_said(used: Home, exported: Path) -> None:
+    elsewhere = "duties, steps, changes and notices are compared with the log by: facetally verify"
+
+    assert used.good("audit", "verify").out.splitlines()[-1] == elsewhere
+    assert elsewhere not in verified(exported).out
+
+
 def test_a_broken_log_is_exported_as_it_is_and_said_to_be_broken(
     damaged: sqlite3.Connection, tmp_path: Path
 ) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from monitor.calendars import Sheet, parse_year, read_sheets
+from monitor.calendars import Sheet, parse_year, read_sheet, read_sheets
 from monitor.store.calendars_loading import Decision, load
 from monitor.store.engine import open_engine
+from tests.conftest import REPOSITORY
 from tests.homes import Home, event, home, ready
 from tests.integration.store_kit import SECOND, policy
 from tests.integration.test_store_calendars import TODAY, WITH_A_LONG_NEW_YEAR, entries, sheet
 
+EXAMPLE = REPOSITORY / "deploy" / "examples" / "calendars" / "2026.toml"
 AT_TWO = '[[rules]]\nid = "frt.file"\nat_least = 2\n'
 # 2026-11-23 in Beijing: 30 working days from then end in 2027.
 EVENTS = [event(who, time="2026-11-23T01:00:00Z") for who in ("ann", "bob")]
@@ -32,6 +35,52 @@ def year(tmp_path: Path) -> Path:
     file = tmp_path / "2027.toml"
     file.write_text(sheet().text, "utf-8")
     return file
+
+
+def test_the_example_is_the_shipped_year_and_can_be_used_and_corrected(
+    owing: Home, tmp_path: Path
+) -> None:
+    shipped = next(one for one in read_sheets() if one.year.year == 2026)
+    days = owing.json("duties")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "2026.toml").write_bytes(EXAMPLE.read_bytes())
+    corrected = tmp_path / "corrected.toml"
+    corrected.write_text(EXAMPLE.read_text("utf-8").replace('"2026-1"', '"2026-2"'), "utf-8")
+
+    assert read_sheet(EXAMPLE).year == shipped.year
+    assert read_sheets(tmp_path / "own")[-1].year == shipped.year
+    assert owing.json("calendar", "load", corrected)["loaded"] is True
+    assert [one["due_between"] for one in owing.json("duties")["duties"]] == [
+        one["due_between"] for one in days["duties"]
+    ]
+
+
+def test_every_field_of_a_year_is_explained_where_it_is_said_how_to_load_one() -> None:
+    guide = (REPOSITORY / "docs" / "running.md").read_text("utf-8")
+    section = guide.partition("## When a year's calendar is published")[2].partition("\n## ")[0]
+    table = tomllib.loads(EXAMPLE.read_text("utf-8"))
+    fields = {*table, *table["notice"], *(name for one in table["holidays"] for name in one)}
+
+    assert "deploy/examples/calendars/2026.toml" in section
+    assert {name for name in fields if f"`{name}`" not in section} == set()
+
+
+@pytest.mark.parametrize(
+    ("december", "said"),
+    [("2026-12-31", None), ("2026-11-30", "2026-11-30 is not in 2027; move it to 2026.toml")],
+)
+def test_days_of_the_december_before_stand_in_the_year_of_the_notice(
+    tmp_path: Path, december: str, said: str | None
+) -> None:
+    """As running.md says; no earlier month does."""
+    year = tmp_path / "2027.toml"
+    text = sheet().text.replace("first = 2027-01-01", f"first = {december}", 1)
+    year.write_text(text, "utf-8")
+    home = Home(tmp_path, secret=None)
+    answer = home.program("calendar", "check", year)
+
+    assert answer.code == (0 if said is None else 2)
+    assert said is None or said in answer.err
 
 
 def test_a_year_that_is_loaded_settles_what_was_provisional(owing: Home, year: Path) -> None:
@@ -172,6 +221,22 @@ def test_the_days_of_one_year_are_shown(owing: Home) -> None:
     assert (shown["working_days"], len(shown["off"]), len(shown["work"])) == (248, 33, 6)
     assert "worked: 2026-01-04" in owing.good("calendar", "show", "2026").out
     assert owing.run("calendar", "show", "2027").code == 2
+
+
+def test_a_year_is_printed_as_the_file_that_it_was_read_from(
+    owing: Home, year: Path, tmp_path: Path
+) -> None:
+    shipped = owing.good("calendar", "show", "2026", "--toml").out
+    owing.good("calendar", "load", year)
+    loaded = owing.good("calendar", "show", "2027", "--toml").out
+    begun = tmp_path / "begun.toml"
+    begun.write_text(shipped, "utf-8")
+
+    assert shipped == read_sheets()[-1].text
+    assert loaded == year.read_text("utf-8")
+    assert owing.good("calendar", "check", begun).out.startswith("2026-1: good, 248 working days")
+    for wrong in (("--toml",), ("2026", "--toml", "--json")):
+        assert owing.run("calendar", "show", *wrong).code == 2
 
 
 def test_the_shipped_years_are_shown_where_there_are_no_settings(tmp_path: Path) -> None:

@@ -255,6 +255,37 @@ def test_a_decision_that_is_not_possible_is_refused_with_those_that_are(
     assert legal in refusal(owing.run("duty", decision, *FILE, *BY, *WHY))
 
 
+def test_a_superseded_duty_is_shown_as_that_and_the_one_that_is_owed_by_default(
+    owing_on_both: Home,
+) -> None:
+    home = owing_on_both
+    gone = event("bob", kind="subject.removed", time="2026-03-03T01:00:00Z")
+    again = event("cy", time="2026-04-01T01:00:00Z")
+    home.good("duty", "annul", *FILE, *BY, *WHY)
+    home.good("apply", home.write("again.ndjson", [gone, again]), "--source", "cloudevents")
+    home.good("duty", "reopen", *FILE, "--key", "1", *BY, *WHY)
+    second = home.json("filing", "show", *FILE, "--key", "2")
+    explain = ("explain", "--processor", "acme", "--duty")
+
+    assert shown(home)["duty"]["key"] == home.json(*explain, "frt.file")["duty"]["key"] == "1"
+    assert second["superseded_by"] == {"rule": "frt.file", "key": "1"}
+    assert second["possible"] == ["annulled"]
+    assert home.json(*explain, "frt.file:2")["superseded_by"] == {"rule": "frt.file", "key": "1"}
+    assert "annulled (superseded by frt.file 1)" in home.good(*explain, "frt.file:2").out
+    text = home.good("filing", "show", *FILE, "--key", "2").out
+    assert "annulled (superseded by frt.file 1)" in text
+    assert "possible now: annulled\n" in text
+
+
+def test_a_decision_said_again_is_known_already(owing: Home) -> None:
+    annul = ("duty", "annul", *FILE, *BY, *WHY)
+    owing.good(*annul)
+    written = entries(owing)
+
+    assert "known already" in owing.good(*annul).out
+    assert entries(owing) == written
+
+
 def test_a_trigger_day_is_corrected_and_its_deadline_follows(owing_on_both: Home) -> None:
     home = owing_on_both
     before = shown(home)["duty"]

@@ -70,6 +70,25 @@ def test_an_incident_says_when_it_is_too_late(filled: Home) -> None:
     assert again.out.startswith("known already")
 
 
+def test_a_duty_that_was_annulled_is_said_to_be_that_and_not_to_be_kept(filled: Home) -> None:
+    tell(filled, "11")
+    why = ("--by", "privacy office", "--reason", "was done elsewhere")
+    filled.good("duty", "annul", "acme", "--rule", "audit.periodic", "--key", "1-1", *why)
+    at = ("--at", "2026-03-03T00:00:00+08:00")
+    told = filled.good("number", "set", "acme", "pi.individuals", "12", *at, *SAID).out
+
+    assert "duty audit.periodic (1-1): trigger day 2026-03-02, annulled: was done elsewhere" in told
+
+
+def test_an_event_takes_a_day_in_beijing_as_its_first_instant(filled: Home) -> None:
+    said = filled.good("event", "acme", "incident.graded", "--at", "2026-03-02", *SAID).out
+    refused = filled.run("event", "acme", "incident.graded", "--at", "2 March", *SAID)
+
+    assert said.startswith("kept: incident.graded at acme, 2026-03-01T16:00:00Z")
+    assert "trigger day 2026-03-02, too late from 2026-03-01T20:00:00Z on" in said
+    assert (refused.code, "give a day in Beijing" in refused.err) == (2, True)
+
+
 def test_a_rule_that_is_off_says_that_nothing_is_watched(filled: Home) -> None:
     at = ("--at", "2026-03-02T09:00:00+08:00")
     answer = filled.good("event", "acme", "assessment.recorded", *at, *SAID)

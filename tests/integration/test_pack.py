@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -333,6 +333,74 @@ def test_numbers_are_as_of_the_instant_that_is_asked_for(filled: Home) -> None:
     assert summary["First reached"] == "no"
     assert cells(of, "History")[-1][:2] == (date(2026, 1, 14), 2)
     assert "frt.file" not in [row[0] for row in cells(of, "Duties")]
+
+
+def test_the_numbers_of_an_instant_to_come_are_refused_and_nothing_is_written(
+    filled: Home, tmp_path: Path
+) -> None:
+    """They would be today's, verified, under the date of another day."""
+    ahead = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    for asked in (
+        ("filing", "pack", "acme", "--out", tmp_path / "none"),
+        ("status",),
+        ("explain", "--processor", "acme", "--number"),
+    ):
+        answer = filled.run(*asked, "--as-of", ahead)
+
+        assert (answer.code, answer.out) == (2, "")
+        assert "is in the future; what will be stored then is not known" in answer.err
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_name_of_any_length_and_any_signs_has_files_of_its_own(tmp_path: Path) -> None:
+    home = ready(tmp_path / "home", SETTINGS)
+    names = ["深圳市某某智慧人脸识别科技发展有限责任公司" * 4, "a/b", "a:b", "a_b", "..", "plain"]
+    events = [event("ann", processor=name, time="2026-01-12T08:00:00Z") for name in names]
+    home.good("apply", home.write("events.ndjson", events), "--source", "cloudevents")
+    whose = {}
+    for name in names:
+        for file in home.json("filing", "pack", name, "--out", tmp_path / "all")["files"]:
+            assert file not in whose
+            whose[file] = name
+
+    assert sorted(whose) == sorted(map(str, (tmp_path / "all").iterdir()))
+    for file, name in whose.items():
+        if file.endswith(".json"):
+            assert json.loads(Path(file).read_text())["processor"] == name
+    assert any("/filing-pack-plain-2" in file for file in whose)
+    assert any("/filing-pack-深圳市某某智慧人脸识别" in file for file in whose)
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_in_one_line(
+    filled: Home, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    answer = filled.run("filing", "pack", "acme", "--out", tmp_path / "file" / "in")
+
+    assert answer.code == 2
+    assert "facetally: the pack cannot be written: Not a directory" in answer.err
+
+
+def test_the_duties_are_in_chinese_in_the_chinese_workbook(tmp_path: Path) -> None:
+    own = (
+        '[[rules]]\nid = "own.x"\nmeasure = "event"\nevent = "own.x"\nperiod = 9\n'
+        'addressee = "the board"\nsource = "house rule 4"\n'
+    )
+    home = ready(tmp_path, SETTINGS, own)
+    home.good("apply", home.write("events.ndjson", EVENTS), "--source", "cloudevents")
+    home.good(
+        *("filing", "submitted", "acme", "--rule", "frt.file"),
+        *("--at", "2026-01-20", "--by", "office"),
+    )
+    home.good("event", "acme", "own.x", "--at", "2026-01-20", "--by", "office", "--reason", "x")
+    files = home.json("filing", "pack", "acme", "--out", tmp_path / "pack")["files"]
+    rows = {row[0]: row for row in cells(openpyxl.load_workbook(files[1]), "义务")}
+
+    assert rows["frt.file"][4] == "已提交，审核中"
+    assert rows["frt.file"][6] == "省级以上网信部门"
+    assert str(rows["frt.file"][7]).startswith("《人脸识别技术应用安全管理办法》")
+    assert str(rows["frt.file"][7]).endswith("第十五条")
+    assert rows["own.x"][6:8] == ("the board", "house rule 4")
 
 
 def test_an_unknown_processor_is_refused_and_writes_nothing(filled: Home, tmp_path: Path) -> None:

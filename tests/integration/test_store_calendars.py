@@ -25,7 +25,9 @@ from monitor.store import audit, calendars
 from monitor.store.agreement import SettingsDiffer, SettingsReplaced
 from monitor.store.calendars_loading import Decision, Loaded, load
 from monitor.store.engine import reading
+from monitor.store.evidence import examine
 from monitor.store.keeper import SqlKeeper
+from monitor.store.versions import bases
 from monitor.workdays import Calendar
 from tests.builders import ANN, BOB, enrolled
 from tests.integration.feed import DAY
@@ -115,6 +117,13 @@ def entries(engine: Engine, kind: str) -> list[dict[str, Any]]:
 def whole(engine: Engine) -> bool:
     with reading(engine) as connection:
         return first_broken(audit.entries(connection)) is None
+
+
+def days_wrong(engine: Engine) -> list[tuple[int, str]]:
+    """Return the entries whose last days are not what the log seals."""
+    with reading(engine) as connection:
+        found = examine(connection).broken
+    return [(one.seq, one.why) for one in found if one.seq is not None]
 
 
 def test_a_clock_opened_before_its_year_is_published_has_two_ends(engine: Engine) -> None:
@@ -556,3 +565,53 @@ def test_a_duty_that_a_process_with_older_rules_opened_late_is_counted_again(
     running.tick(TODAY + 6 * SECOND)
 
     assert only(engine).deadline.due_day == date(2026, 11, 20)
+
+
+def test_what_ended_under_a_clock_that_changed_since_is_settled_and_proven_by_it(
+    engine: Engine,
+) -> None:
+    """The log would be called wrong for ever otherwise: no entry of it can be mended."""
+    calendars.note_used(engine, FILES, policy(2).rules, TODAY)
+    monitor = opened(engine)
+    submitted = TODAY + 43 * DAY  # on 2027-01-05, within the days that its last can be
+    for n, kind in enumerate(("submitted", "completed")):
+        at = submitted + n * DAY
+        monitor.keep([batch([filed(kind, at)], read_at=at)])
+    changed = replace(policy(2), rules=SHORTER)
+    keeper(engine, changed)
+    calendars.note_used(engine, FILES, SHORTER, submitted + 2 * DAY)
+    decided = Decision(sheet=sheet(), by="office", because=None)
+    load(engine, FILES, decided, changed, submitted + 9 * DAY)
+
+    duty = next(duty for duty in duties(engine) if duty.rule == "frt.file")
+    assert (duty.deadline.due_day, duty.in_time) == (date(2027, 1, 5), True)
+    with reading(engine) as connection:
+        current = calendars.current(connection, CALENDAR)
+        (basis,) = bases(connection, [duty], SHORTER, current)
+    assert (basis.proves, basis.rule and basis.rule.period) == (True, 30)
+    assert days_wrong(engine) == []
+
+
+@pytest.mark.usefixtures("_owed")
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_year_settles_an_open_duty_whose_rule_was_switched_off_or_is_gone(
+    engine: Engine, *, gone: bool
+) -> None:
+    """It is owed until a person ends it."""
+    calendars.note_used(engine, FILES, policy(2).rules, TODAY)
+    opened(engine)
+    off = with_overrides(policy(2).rules, [{"id": "frt.file", "enabled": False}])
+    rules = tuple(
+        rule for rule in off if rule.id not in {"frt.file", "frt.file.legacy"} or not gone
+    )
+    changed = replace(policy(2), rules=rules)
+    worker = keeper(engine, changed)
+    calendars.note_used(engine, FILES, rules, TODAY + SECOND)
+    decided = Decision(sheet=sheet(), by="office", because=None)
+    load(engine, FILES, decided, changed, TODAY + 9 * SECOND)
+    worker.tick(TODAY + 20 * SECOND)
+    (moved,) = entries(engine, "duty.due_moved")
+
+    assert only(engine).deadline.due_day == date(2027, 1, 5)
+    assert (moved["why"], "rules_of" in moved) == ("calendar", gone)
+    assert days_wrong(engine) == []

@@ -201,17 +201,36 @@ def test_each_confirmed_change_starts_its_own_clock_and_a_dismissed_one_none(
 def test_a_decision_is_not_turned_round_and_needs_a_change(engine: Engine) -> None:
     confirmed(engine, TWO)
     number = recorded(engine)
-    no = Verdict(number=number, confirmed=False, by="officer", reason="only the wording")
-    changes.decide(engine, no, POLICY, APRIL_1 + 2 * DAY)
-    with pytest.raises(NotDecided, match="was dismissed by officer: only the wording"):
-        changes.decide(engine, replace(no, confirmed=True), POLICY, APRIL_1 + 3 * DAY)
+    yes = Verdict(number=number, confirmed=True, by="officer", reason="no wording only")
+    changes.decide(engine, yes, POLICY, APRIL_1 + 2 * DAY)
+    no = replace(yes, confirmed=False)
+    with pytest.raises(NotDecided, match="was confirmed by officer: no wording only"):
+        changes.decide(engine, no, POLICY, APRIL_1 + 3 * DAY)
     with pytest.raises(NotDecided, match="there is no change 99"):
         changes.decide(engine, replace(no, number=99), POLICY, APRIL_1 + 3 * DAY)
     with pytest.raises(SettingsDiffer, match="setting far_percent"):
         changes.decide(engine, no, replace(POLICY, far=0.5), APRIL_1 + 3 * DAY)
 
-    assert FILE in {duty.rule for duty in duties(engine)}
-    assert [duty for duty in duties(engine) if duty.rule == "frt.change"] == []
+    assert [(d.rule, d.owed) for d in duties(engine)] == [(FILE, True), ("frt.change", True)]
+
+
+def test_a_change_that_was_dismissed_by_mistake_is_confirmed_with_both_decisions_in_the_log(
+    engine: Engine,
+) -> None:
+    confirmed(engine, TWO)
+    number = recorded(engine)
+    no = Verdict(number=number, confirmed=False, by="officer", reason="only the wording")
+    changes.decide(engine, no, POLICY, APRIL_1 + 2 * DAY)
+    yes = Verdict(number=number, confirmed=True, by="counsel", reason="more than the wording")
+    for later in (3, 4):
+        after, _ = changes.decide(engine, yes, POLICY, APRIL_1 + later * DAY)
+
+    opened = [(d.key, d.trigger_at) for d in duties(engine) if d.rule == "frt.change"]
+    assert opened == [(f"change.{number}", APRIL_1)]
+    assert (after.decision, after.by) == ("confirmed", "counsel")
+    written = [row for row in rows(engine, "audit") if row.kind.startswith("change")]
+    assert [row.kind for row in written[1:]] == ["change.dismissed", "change.confirmed"]
+    assert "only the wording" in written[1].body
 
 
 def test_what_is_counted_is_not_told(engine: Engine) -> None:

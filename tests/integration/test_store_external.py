@@ -129,6 +129,50 @@ def test_a_recurring_duty_does_not_begin_again_once_the_number_has_fallen(engine
     assert [key for rule, key, _, _ in held(engine) if rule == "audit.periodic"] == ["1-1"]
 
 
+def test_a_number_reached_anew_after_the_clock_was_over_begins_one_of_its_own(
+    engine: Engine,
+) -> None:
+    """It was below where the second period would have begun: that clock was over."""
+    number(engine, 11, "2026-02-02")
+    number(engine, 9, "2028-01-01", now=on("2028-01-02"))
+    keeper(engine, POLICY, no_topics).tick(on("2028-03-01"))
+    before = audits(engine)
+    number(engine, 12, "2028-04-01", now=on("2028-04-02"))
+    begun = audits(engine)
+    keeper(engine, POLICY, no_topics).tick(on("2030-04-01"))
+
+    assert before == [("1-1", date(2026, 2, 2))]
+    assert begun == [*before, ("2-1", date(2028, 4, 1))]
+    assert audits(engine) == [*begun, ("2-2", date(2030, 4, 1))]
+    assert notices(engine, "restatement_waits") == []
+
+
+def test_clocks_are_told_apart_although_the_first_number_is_told_last(engine: Engine) -> None:
+    late = on("2028-04-02")
+    number(engine, 12, "2028-04-01", now=late)
+    number(engine, 9, "2028-01-01", now=late)
+    number(engine, 11, "2026-02-02", now=late)
+
+    assert audits(engine) == [("1-1", date(2026, 2, 2)), ("2-1", date(2028, 4, 1))]
+    moved = [row.duty for row in notices(engine, "duty_moved") if row.rule == "audit.periodic"]
+    assert moved == ["1-1"]
+
+
+def test_a_period_that_a_corrected_number_does_not_ask_for_waits_for_a_person(
+    engine: Engine,
+) -> None:
+    number(engine, 11, "2026-02-02")
+    keeper(engine, POLICY, no_topics).tick(on("2028-02-03"))
+    before = audits(engine)
+    number(engine, 9, "2028-01-01", now=on("2028-02-04"))
+    waits = [row.duty for row in notices(engine, "restatement_waits")]
+    number(engine, 12, "2028-03-01", now=on("2028-03-02"))
+
+    assert before == [("1-1", date(2026, 2, 2)), ("1-2", date(2028, 2, 2))]
+    assert waits == ["1-2"]
+    assert audits(engine) == [*before, ("2-1", date(2028, 3, 1))]
+
+
 def annul(engine: Engine, key: str, now: int) -> None:
     decided = Decided(
         processor=ACME,

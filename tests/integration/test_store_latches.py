@@ -12,10 +12,11 @@ from sqlalchemy import Engine
 
 from monitor.duties import Duty
 from monitor.facts import Changed, Instant, Version
+from monitor.intake import TopicSeen
 from monitor.rules import SHIPPED, with_overrides
 from monitor.store.external_events import EventSaid, tell_event
 from monitor.store.filings_said import NotRecorded
-from tests.builders import ACME, ANN, BETA_GATE, BOB, CY, enrolled, subject_removed
+from tests.builders import ACME, ANN, BETA_GATE, BOB, CY, enrolled, hashed, subject_removed
 from tests.integration.feed import DAY, MARCH_2, POLICY, TWO, Feed, confirmed, on
 from tests.integration.filing_kit import (
     CANCEL,
@@ -30,9 +31,10 @@ from tests.integration.filing_kit import (
     standing,
     terminated,
 )
-from tests.integration.store_kit import CALENDAR, NOW, duties, not_owed, notices, rows
+from tests.integration.store_kit import CALENDAR, NOW, TOPIC, duties, not_owed, notices, rows
 
 A = MARCH_2 + 10 * DAY
+ASKED = "restatement_waits"
 
 
 @pytest.fixture(autouse=True)
@@ -409,3 +411,166 @@ def test_a_clock_cannot_be_annulled_reopened_or_corrected(engine: Engine) -> Non
                 judge(engine, kind, rule=rule, trigger_day=date(2026, 3, 11))
 
     assert standing(engine) == before
+
+
+# -- what is found late about duties before the newest latch -------------------------------------
+
+
+def cancelled(engine: Engine) -> Feed:
+    """Return a feed of a reach that nobody filed, and of a cancellation completed after it."""
+    feed = confirmed(engine, TWO)
+    gone = [subject_removed(who, A + 1) for who in (ANN, BOB)]
+    live(feed, terminated(A), *gone, now=A + 2)
+    for n, kind in enumerate((K.SUBMITTED, K.COMPLETED), 1):
+        say(engine, kind, A + n * DAY, rule=CANCEL, now=A + n * DAY)
+    feed.tick(A + 3 * DAY)
+    return feed
+
+
+def test_an_open_duty_moves_to_an_earlier_day_although_its_use_was_cancelled(
+    engine: Engine,
+) -> None:
+    feed = cancelled(engine)
+    early = [enrolled(who, MARCH_2 - 5 * DAY, 1) for who in (ANN, BOB)]
+    live(feed, *early, now=A + 4 * DAY)
+
+    assert owned(engine) == [("1", "2026-02-25")]
+    assert [(row.duty, row.severity) for row in notices(engine, "duty_moved")] == [("1", "page")]
+    again = A + 60 * DAY
+    live(feed, *[enrolled(who, again, 2) for who in (ANN, BOB)], now=again + 1)
+
+    assert owned(engine) == [("1", "2026-02-25"), ("2", "2026-05-11")]
+
+
+def test_an_earlier_day_of_a_cancelled_use_waits_until_every_partition_was_read(
+    engine: Engine,
+) -> None:
+    feed = cancelled(engine)
+    feed.keeper.topics([TopicSeen(TOPIC, "id", 2)])
+    feed.read(0, [enrolled(who, MARCH_2 - 5 * DAY, 1) for who in (ANN, BOB)], A + 4 * DAY)
+    feed.at_end(0, A + 4 * DAY + 1)
+    feed.tick(A + 4 * DAY + 2)
+    before = owned(engine)
+    feed.at_end(1, A + 4 * DAY + 3)
+    feed.tick(A + 4 * DAY + 4)
+
+    assert (before, owned(engine)) == ([("1", "2026-03-02")], [("1", "2026-02-25")])
+
+
+def test_an_earlier_day_of_a_filing_that_was_completed_is_asked_about_once(
+    engine: Engine,
+) -> None:
+    feed = confirmed(engine, TWO)
+    for n, kind in enumerate((K.SUBMITTED, K.COMPLETED), 2):
+        say(engine, kind, MARCH_2 + n * DAY, now=NOW + 5 + n)
+    gone = [subject_removed(who, A + 1) for who in (ANN, BOB)]
+    live(feed, terminated(A), *gone, now=A + 2)
+    for n, kind in enumerate((K.SUBMITTED, K.COMPLETED), 1):
+        say(engine, kind, A + n * DAY, rule=CANCEL, now=A + n * DAY)
+    feed.tick(A + 3 * DAY)
+    live(feed, *[enrolled(who, MARCH_2 - 5 * DAY, 1) for who in (ANN, BOB)], now=A + 4 * DAY)
+    live(feed, enrolled(CY, MARCH_2 - 6 * DAY, 1), now=A + 5 * DAY)
+
+    assert owned(engine) == [("1", "2026-03-02")]
+    (told,) = notices(engine, "restatement_waits")
+    assert json.loads(told.body)["found_trigger_day"] == "2026-02-25"
+
+
+def test_a_real_crossing_before_an_annulled_one_is_asked_about(engine: Engine) -> None:
+    """Reopened, the duty moves to the day of the real one."""
+    feed = confirmed(engine, [*TWO, *[subject_removed(who, MARCH_2 + DAY) for who in (ANN, BOB)]])
+    judge(engine, K.ANNULLED, now=A)
+    dan = hashed("dan")
+    live(feed, *[enrolled(who, MARCH_2 - 5 * DAY) for who in (CY, dan)], now=A + 10)
+
+    assert standing(engine, A + 20) == [(FILE, "1", "annulled")]
+    (told,) = notices(engine, "restatement_waits")
+    assert json.loads(told.body)["found_trigger_day"] == "2026-02-25"
+    judge(engine, K.REOPENED, duty="1", now=A + 30)
+    live(feed, enrolled(CY, A, 1), now=A + 40)
+
+    assert owned(engine) == [("1", "2026-02-25")]
+
+
+def test_a_number_that_turns_out_to_stand_above_after_an_annulled_reach_is_asked_about(
+    engine: Engine,
+) -> None:
+    feed = confirmed(engine, [*TWO, subject_removed(BOB, MARCH_2 + DAY)])
+    judge(engine, K.ANNULLED, now=A)
+    feed.tick(A + 1)
+    before = notices(engine, "restatement_waits")
+    live(feed, enrolled(CY, MARCH_2 + 2), now=A + 10)
+    live(feed, enrolled(CY, MARCH_2 + 3, 1), now=A + 20)
+
+    (told,) = notices(engine, "restatement_waits")
+    body = json.loads(told.body)
+    assert (before, told.duty) == ([], "1")
+    assert (body["found_trigger_day"], body["why"]) == (None, "number_stands")
+
+
+# -- a duty that was submitted, and a decision about one before it -------------------------------
+
+
+def test_annulling_an_older_duty_does_not_make_one_late_that_was_submitted_in_time(
+    engine: Engine,
+) -> None:
+    feed = confirmed(
+        engine,
+        [*TWO, subject_removed(BOB, on("2026-03-10")), enrolled(BOB, on("2026-03-15"), 1)],
+    )
+    ends = on("2026-04-10")
+    live(feed, terminated(ends), *[subject_removed(w, ends + 1) for w in (ANN, BOB)], now=ends + 2)
+    say(engine, K.SUBMITTED, "2026-04-12", rule=CANCEL)
+    say(engine, K.COMPLETED, "2026-04-20", rule=CANCEL)
+    again = on("2026-05-11")
+    live(feed, *[enrolled(who, again, 2) for who in (ANN, BOB)], now=again + 1)
+    say(engine, K.SUBMITTED, "2026-05-20", duty="2")
+    judge(engine, K.ANNULLED, duty="1", now=LATER + 1)
+    live(feed, enrolled(CY, again + DAY), now=LATER + 2)
+
+    assert owned(engine) == [("1", "2026-03-02"), ("2", "2026-05-11")]
+    assert only(engine, FILE, "2").in_time is True
+    (told,) = notices(engine, "restatement_waits")
+    assert (told.duty, json.loads(told.body)["found_trigger_day"]) == ("1", "2026-03-15")
+
+
+@pytest.mark.parametrize("submitted", [True, False])
+def test_annulling_an_older_end_of_use_leaves_what_was_submitted_for_a_later_one(
+    engine: Engine, *, submitted: bool
+) -> None:
+    feed = Feed(engine, partitions=1)
+    feed.read(0, [terminated(on("2026-03-10")), terminated(on("2026-03-25"))])
+    say(engine, K.SUBMITTED, "2026-03-26", rule=CANCEL)
+    say(engine, K.COMPLETED, "2026-04-20", rule=CANCEL)
+    feed.read(0, [terminated(on("2026-10-10"))], LATER)
+    if submitted:
+        say(engine, K.SUBMITTED, "2026-10-20", rule=CANCEL, duty="2", now=LATER + 1)
+    judge(engine, K.REOPENED, rule=CANCEL, duty="1", now=LATER + 2)
+    judge(engine, K.ANNULLED, rule=CANCEL, duty="1", now=LATER + 3)
+
+    second = ("2", "2026-10-10") if submitted else ("2", "2026-03-25")
+    assert owned(engine, CANCEL) == [("1", "2026-03-10"), second]
+    asked = [json.loads(row.body)["found_trigger_day"] for row in notices(engine, ASKED)]
+    assert asked == (["2026-03-25"] if submitted else [])
+
+
+# -- faces that remain, where the newest cancellation is nobody's --------------------------------
+
+
+@pytest.mark.parametrize("by", ["annulled", "reopened"])
+def test_faces_are_followed_by_the_cancellation_that_is_owed_whatever_became_of_a_newer_one(
+    engine: Engine, by: str
+) -> None:
+    feed = confirmed(engine, TWO)
+    live(feed, terminated(A), now=A + 2)
+    for n, kind in enumerate((K.SUBMITTED, K.COMPLETED), 1):
+        say(engine, kind, A + n * DAY, rule=CANCEL, now=A + n * DAY)
+    live(feed, terminated(A + 20 * DAY), now=A + 20 * DAY + 1)
+    if by == "annulled":
+        judge(engine, K.ANNULLED, rule=CANCEL, duty="2", now=A + 21 * DAY)
+    else:
+        judge(engine, K.REOPENED, rule=CANCEL, duty="1", now=A + 21 * DAY)
+    before = len(notices(engine, "faces_remain"))
+    feed.tick(A + 60 * DAY)
+
+    assert [row.duty for row in notices(engine, "faces_remain")][before:] == ["1"]

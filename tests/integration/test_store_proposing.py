@@ -16,7 +16,7 @@ from monitor.filings import StepKind
 from monitor.marks import Marks, SystemMark
 from monitor.rules import SHIPPED, with_overrides
 from monitor.store import changes, filling
-from monitor.store.changes import Change, NotDecided, Verdict
+from monitor.store.changes import Change, ChangeSaid, NotDecided, Verdict
 from monitor.store.engine import reading
 from monitor.store.external_events import EventSaid, tell_event
 from monitor.store.files import File, Run
@@ -357,3 +357,26 @@ def test_an_assessment_that_is_recorded_is_not_missing(engine: Engine) -> None:
 
     with pytest.raises(NotDecided, match="an assessment of gate is recorded; dismiss the change"):
         confirm(engine, one, NOVEMBER, WATCHED)
+
+
+def test_what_was_filed_last_is_what_was_submitted_last_whatever_was_answered_last(
+    engine: Engine,
+) -> None:
+    keeping = confirmed(engine, TWO).keeper
+    till = [enrolled(who, MARCH_10, place=TILL) for who in (ANN, BOB)]
+    keeping.keep([batch([*FILED, *till], read_at=MARCH_10 + DAY)])
+    for n in (1, 2):
+        said = ChangeSaid(
+            processor=ACME, kind=ChangeKind.RETENTION, at=MARCH_10 + n, by="o", reason=f"{n}"
+        )
+        confirm(engine, changes.record(engine, said, MARCH_10 + 2 * DAY), MARCH_10 + 2 * DAY)
+    for key, submitted, completed in (
+        ("change.1", MARCH_5 + DAY, MARCH_20 + 9 * DAY),
+        ("change.2", MARCH_20, MARCH_20 + 3 * DAY),
+    ):
+        for kind, at in (("submitted", submitted), ("completed", completed)):
+            step = filed(kind, at, rule="frt.change", duty=key)
+            keeping.keep([batch([step], read_at=MARCH_20 + 10 * DAY)])
+    keeping.tick(NOVEMBER)
+
+    assert ChangeKind.SYSTEM.value not in found(engine)

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, update
 from monitor.facts import StorageFact
 from monitor.intake import EndSeen, TopicSeen
 from monitor.marks import Marks, SystemMark
+from monitor.rules import with_overrides
 from monitor.store import schema
 from monitor.store.agreement import SettingsDiffer, SettingsReplaced
 from monitor.store.engine import is_sqlite, open_engine
@@ -261,16 +262,33 @@ def test_a_command_with_other_settings_than_the_workers_is_refused_where_there_c
     engine: Engine, start: Start
 ) -> None:
     start(policy(3))
-    other = replace(policy(2), topics={"faces": {"source": "cloudevents"}})
+    faces = {"faces": {"source": "cloudevents"}}
     if is_sqlite(engine):  # whoever has the lock of the database is alone
-        SqlKeeper(engine, other, no_topics, NOW, take_settings=False)
+        SqlKeeper(engine, replace(policy(3), topics=faces), no_topics, NOW, take_settings=False)
         assert [row.kind for row in rows(engine, "audit")] == ["settings.changed"]
         return
+    other = replace(policy(2), topics=faces)
     with pytest.raises(SettingsDiffer, match=r"rule frt\.file, .*topic faces differ.*--take-set"):
         SqlKeeper(engine, other, no_topics, NOW, take_settings=False)
     SqlKeeper(engine, policy(3), no_topics, NOW, take_settings=False)
 
     assert rows(engine, "audit") == []
+
+
+def test_a_command_with_other_rules_is_refused_on_every_database_unless_it_takes_them(
+    engine: Engine, start: Start
+) -> None:
+    """Another clock moves statutory days: not by a file that was edited for something else."""
+    start(policy(2))
+    rules = with_overrides(policy(2).rules, [{"id": "frt.file", "period": 3}])
+    other = replace(policy(2), rules=rules)
+    with pytest.raises(SettingsDiffer, match=r"rule frt\.file differ.*--take-settings"):
+        SqlKeeper(engine, other, no_topics, NOW, take_settings=False)
+    before = rows(engine, "audit")
+    SqlKeeper(engine, other, no_topics, NOW, take_settings=True)
+
+    assert before == []
+    assert [row.kind for row in rows(engine, "audit")] == ["settings.changed"]
 
 
 def test_who_is_the_first_or_takes_the_settings_registers_them(engine: Engine) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.facts import Instant
+from monitor.filing_clocks import clock_life, clocks
 from monitor.filings import (
     CANCEL,
     CHANGE,
@@ -30,8 +31,6 @@ from monitor.filings import (
     StepKind,
     Target,
     Verdict,
-    clock_life,
-    clocks,
     family,
     settle,
 )
@@ -47,8 +46,8 @@ def step(kind: StepKind, day: float, **more: object) -> Step:
     """Return a step of the first duty of frt.file, so many days after its trigger."""
     at = FIRST + int(day * DAY)
     known: dict[str, object] = {"rule": FILE, "duty": "1", "by": "office", "reason": "because"}
-    known |= {"id": f"{kind} {day} {more}", **more}
-    return Step(kind=kind, at=at, known_at=at + 7, source="command", **known)  # type: ignore[arg-type]  # by name
+    known |= {"id": f"{kind} {day} {more}", "known_at": at + 7, **more}
+    return Step(kind=kind, at=at, source="command", **known)  # type: ignore[arg-type]  # by name
 
 
 def told(kind: StepKind, day: float, **more: object) -> Step:
@@ -343,6 +342,59 @@ def test_a_step_has_to_name_a_duty_that_nobody_owes_now() -> None:
         "frt.change a": ["submitted", "returned"],
         "frt.change b": ["submitted", "completed"],
     }
+
+
+def test_what_is_told_after_an_annulment_is_about_another_duty_or_waits() -> None:
+    annulled = step(K.ANNULLED, 200)
+    late = [
+        told(K.SUBMITTED, 110, known_at=annulled.known_at + 1),
+        told(K.COMPLETED, 120, known_at=annulled.known_at + 2),
+    ]
+    alone = settle([DUTY], [annulled, *late])
+    both = settle([DUTY, LATER], [annulled, *late])
+
+    assert alone.lives[DUTY].state is State.ANNULLED
+    assert [one.verdict for one in alone.judged[:2]] == [Verdict.WAITING] * 2
+    assert [both.lives[one].state for one in (DUTY, LATER)] == [State.ANNULLED, State.COMPLETED]
+
+
+def test_what_was_told_before_an_annulment_stays_with_its_duty() -> None:
+    annulled = step(K.ANNULLED, 200)
+    early = told(K.SUBMITTED, 110, known_at=annulled.known_at)
+    settled = settle([DUTY, LATER], [annulled, early])
+
+    assert [one.kind for one in settled.lives[DUTY].taken] == [K.SUBMITTED, K.ANNULLED]
+
+
+def test_an_event_that_names_an_annulled_duty_is_refused_and_overturns_nothing() -> None:
+    annulled = step(K.ANNULLED, 200)
+    late = [step(kind, 110, known_at=annulled.known_at + 1) for kind in (K.SUBMITTED, K.COMPLETED)]
+    settled = settle([DUTY, LATER], [annulled, *late])
+
+    assert settled.lives[DUTY].state is State.ANNULLED
+    assert [one.verdict for one in settled.judged] == [Verdict.REFUSED] * 2 + [Verdict.TAKEN]
+    assert "while it is annulled; possible now: reopened" in settled.judged[0].why
+
+
+def test_an_answer_to_the_submission_of_an_annulled_duty_is_refused() -> None:
+    submitted, annulled = told(K.SUBMITTED, 110, reference="R1"), step(K.ANNULLED, 200)
+    other = step(K.SUBMITTED, 111, duty="2", reference="R2")
+    answer = told(K.COMPLETED, 120, reference="R1", known_at=annulled.known_at + 1)
+    settled = settle([DUTY, LATER], [submitted, annulled, other, answer])
+
+    assert [settled.lives[one].state for one in (DUTY, LATER)] == [State.ANNULLED, State.SUBMITTED]
+    assert settled.judged[2].verdict is Verdict.REFUSED
+
+
+def test_what_an_annulment_kept_away_is_taken_once_that_is_reopened() -> None:
+    annulled = step(K.ANNULLED, 200)
+    late = step(K.SUBMITTED, 110, known_at=annulled.known_at + 1)
+    decided = annulled.known_at + 2
+    withdrawn = step(K.REOPENED, 201, known_at=decided, withdraws=annulled.id)
+
+    assert settle([DUTY], [annulled, late, withdrawn]).lives[DUTY].state is State.SUBMITTED
+    undone = step(K.REOPENED, 201, known_at=decided)
+    assert settle([DUTY], [annulled, late, undone]).lives[DUTY].state is State.SUBMITTED
 
 
 def test_a_duty_keeps_its_steps_when_it_turns_into_the_legacy_one() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from monitor.facts import StorageFact
-from monitor.history import Point, as_of, curve, first_reach, look_back, noting
+from monitor.history import Following, Point, as_of, curve, first_reach, look_back, noting
 from tests.builders import (
     ACME,
     ANN,
@@ -164,6 +164,15 @@ def test_passing_a_higher_threshold_is_no_new_reach_of_a_lower_one() -> None:
     found = look_back(facts, ACME, [(1, 5), (2, None)], nothing_is_research)
 
     assert found.reaches == {1: None, 2: Point(7, 2)}
+
+
+def test_what_is_looked_for_of_older_times_has_no_part_in_the_peak() -> None:
+    following = Following([(2, 5)], [(2, None), (2, 2)])
+    for at, number in ((1, 3), (4, 0), (6, 1)):
+        following.note(Point(at, number))
+
+    assert following.peak == 1
+    assert following.passes == {(2, 5): None, (2, None): Point(1, 3), (2, 2): None}
 
 
 def test_looking_back_on_nothing_finds_nothing() -> None:

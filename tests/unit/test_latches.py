@@ -11,12 +11,14 @@ from monitor.facts import Instant
 from monitor.filings import CANCEL, FILE, UNTOUCHED, Life, Step, StepKind, Target
 from monitor.latches import (
     SUPERSEDED,
+    Past,
     Released,
     Turn,
     completed_cancellations,
     firsts,
     left_behind,
     of_instant,
+    pasts,
     reached_at,
     released,
     target,
@@ -125,6 +127,50 @@ def test_an_event_belongs_to_the_latch_of_its_instant(
     assert of_instant(on(day), [Turn(1, None), Turn(2, on(10))]) == expected
 
 
+SUBMITTED = ended(K.SUBMITTED, 61)
+
+
+@pytest.mark.parametrize(
+    ("life", "after", "expected"),
+    [
+        (SUBMITTED, on(40), on(40)),
+        (SUBMITTED, on(-1), FIRST),
+        (SUBMITTED, None, FIRST),
+        (UNTOUCHED, on(40), FIRST),
+    ],
+)
+def test_a_duty_that_was_submitted_keeps_what_it_came_after(
+    life: Life, after: Instant | None, expected: Instant
+) -> None:
+    """The one before it was annulled, and no cancellation is between them any more."""
+    second = replace(held(2, 60, life), after=after)
+
+    assert turns([held(1, 0, ANNULLED), second], [])[-1] == Turn(2, expected)
+
+
+def test_older_duties_are_looked_back_on_up_to_what_they_began_with() -> None:
+    many = [held(1, 0, FILED), held(2, 60, FILED), held(3, 90)]
+
+    assert list(pasts(many[:1], [])) == []
+    assert list(pasts(many, [on(30), on(70)])) == [
+        Past(1, None, on(0)),
+        Past(2, on(30), on(60)),
+    ]
+
+
+def test_of_a_latch_without_a_duty_there_is_nothing_to_look_back_on() -> None:
+    assert list(pasts([held(2, 30)], [on(5)])) == []
+
+
+def test_what_came_between_an_annulled_duty_and_a_submitted_one_is_looked_for() -> None:
+    second = replace(held(2, 60, SUBMITTED), after=on(40))
+
+    assert list(pasts([held(1, 0, ANNULLED), second], [])) == [
+        Past(1, None, on(0)),
+        Past(1, on(0), on(40), between=True),
+    ]
+
+
 # -- of duties -----------------------------------------------------------------------------------
 
 
@@ -174,6 +220,13 @@ def test_only_numbered_duties_were_released_by_a_latch() -> None:
     found = released(duties, {target_of(one): UNTOUCHED for one in duties})
 
     assert [(one.number, one.cancels) for one in found] == [(1, False), (2, True)]
+
+
+@pytest.mark.parametrize("after", [FIRST, None])
+def test_a_duty_knows_after_what_it_came_by_its_proof(after: Instant | None) -> None:
+    one = duty(5, after=after)
+
+    assert released([one], {target_of(one): UNTOUCHED})[0].after == after
 
 
 def test_a_duty_is_left_behind_that_was_closed_for_its_latch_and_no_other() -> None:

@@ -131,9 +131,30 @@ def test_years_that_do_not_follow_each_other_are_no_calendar() -> None:
     assert KNOWN.calendar("2025-1+2027-1") is None
 
 
-def test_a_rule_that_is_gone_or_off_leaves_the_day() -> None:
-    assert moves(duty(), [], WITH_2027, KNOWN) == []
-    assert moves(duty(), [replace(FILE, enabled=False)], WITH_2027, KNOWN) == []
+OFF = replace(FILE, enabled=False)
+
+
+@pytest.mark.parametrize(("rules", "by"), [([], 1), ([OFF], None), ([replace(OFF, period=20)], 1)])
+def test_while_its_rule_is_gone_or_off_a_duty_is_settled_by_the_rule_that_counted_it(
+    rules: list[Rule], by: int | None
+) -> None:
+    """It is owed as before; which of the sets of rules that was, is said."""
+    known = replace(KNOWN, sets=[{"frt.file": SHORT}, {"frt.file": FILE}])
+    (moved,) = moves(duty(), rules, WITH_2027, known)
+
+    assert (moved.why, moved.after.deadline.due_day) == (Cause.CALENDAR, date(2027, 1, 13))
+    assert (moved.by, moved.was) == (by, None)
+
+
+def test_while_its_rule_is_off_another_clock_of_it_moves_nothing() -> None:
+    known = replace(KNOWN, sets=[{"frt.file": FILE}])
+
+    assert moves(duty(), [replace(OFF, period=20)], NOW, known) == []
+
+
+@pytest.mark.parametrize("known", [KNOWN, Known(years={})])
+def test_what_nobody_knows_the_rule_of_stays_as_it_is(known: Known) -> None:
+    assert moves(duty(), [], WITH_2027, known) == []
 
 
 def test_what_has_ended_is_settled_by_the_rule_it_was_counted_by() -> None:
@@ -144,6 +165,7 @@ def test_what_has_ended_is_settled_by_the_rule_it_was_counted_by() -> None:
 
     assert (ended.in_time, moved.after.in_time) == (None, True)
     assert (moved.why, moved.after.deadline.due_day) == (Cause.CALENDAR, date(2027, 1, 13))
+    assert moved.by == 1
     assert moves(closed(duty(SHORT), date(2026, 12, 20)), [FILE], WITH_2027, known) == []
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from monitor import calendars
+from monitor.calendars import Year
 from monitor.chain import GENESIS, Entry, canonical, seal
 from monitor.duties import Duty, corrected, owed
 from monitor.recounting import (
@@ -31,6 +32,15 @@ TEXTS = [(year, (files(calendars) / f"{year}.toml").read_text("utf-8")) for year
 YEARS = years_from(TEXTS)
 CALENDAR = load_calendar()
 RULES = {rule.id: rule for rule in SHIPPED}
+YEAR_2027 = Year(
+    year=2027,
+    version="2027-1",
+    notice="drawn",
+    off=frozenset({date(2027, 1, 1)}),
+    work=frozenset[date](),
+)
+WITH_2027 = Calendar((*CALENDAR.years, YEAR_2027))
+ALL_YEARS = YEARS | {"2027-1": [YEAR_2027]}
 SHORTER = with_overrides(SHIPPED, [{"id": "frt.file", "period": 20}])
 _Said = tuple[str, Mapping[str, object]]
 
@@ -136,6 +146,49 @@ def test_the_rules_that_held_then_count_and_no_later_ones() -> None:
 
     assert (fine.days, fine.wrong) == (2, [])
     assert [seq for seq, _ in mixed.wrong] == [3]
+
+
+def settled(rules_of: object, **other: object) -> _Said:
+    """Return the entry of a duty that ended before its year came, after another clock held."""
+    before, after = duty(day=date(2026, 11, 23)), duty(day=date(2026, 11, 23), calendar=WITH_2027)
+    said = {"before": describe(before), "after": describe(after), "rules_of": rules_of}
+    return "duty.due_moved", said | other
+
+
+FIRST = opened(duty(day=date(2026, 11, 23)))
+
+
+def test_what_is_counted_again_by_an_older_set_names_the_entry_that_seals_it() -> None:
+    found = recounted(used(), FIRST, used(SHORTER), settled(1), years=ALL_YEARS)
+
+    assert (found.days, found.wrong) == (2, [])
+
+
+@pytest.mark.parametrize("rules_of", [None, 0, 2, 3, 4, 5, "1", [1]])
+def test_a_set_that_is_not_the_one_named_counts_to_nothing(rules_of: object) -> None:
+    """The newest of all is what counts where none is named; a later one cannot be named."""
+    found = recounted(used(), FIRST, used(SHORTER), settled(rules_of), used(), years=ALL_YEARS)
+    none_named = rules_of is None  # then the next set is tried, which is the right one
+
+    assert [seq for seq, _ in found.wrong] == ([] if none_named else [4])
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        describe(duty(SHORTER[0], day=date(2026, 11, 23))),
+        describe(duty(day=date(2026, 11, 23))) | {"key": "2"},
+        describe(duty(day=date(2026, 11, 23))) | {"trigger_day": "2026-11-20"},
+        describe(duty(day=date(2026, 11, 23))) | {"trigger_day": "soon"},
+        {},
+        "nothing",
+    ],
+)
+def test_an_older_set_must_have_given_the_day_before_too(before: object) -> None:
+    """Else a duty could be said to be counted by any set that ever held."""
+    found = recounted(used(), used(SHORTER), settled(1, before=before), years=ALL_YEARS)
+
+    assert [seq for seq, _ in found.wrong] == [3]
 
 
 def test_a_process_may_write_its_rules_after_its_first_duty() -> None:

@@ -11,6 +11,7 @@ import pytest
 from monitor.duties import deadline_under
 from monitor.rules import (
     CHANGED,
+    COUNTED,
     IN_FORCE,
     SHIPPED,
     TERMINATED,
@@ -330,6 +331,13 @@ def test_a_rule_can_be_added() -> None:
         (
             {"id": "own", "measure": "event", "event": "filing.submitted", "period": 1},
             "event: only frt.review and frt.supplement are about steps of a filing",
+        ),
+        *(
+            (
+                {"id": "own", "measure": "event", "event": event, "period": 1},
+                "event: a face that is stored or removed is counted and opens nothing",
+            )
+            for event in sorted(COUNTED)
         ),
         # What would leave the calendar, or the database.
         ({"id": "frt.file", "period": 25_001}, "period: give at most 25,000 working_days"),

@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from monitor.history import Point
-from monitor.recurring import Period, begins_on, holds, key_of, latch_after, periods
+from monitor.recurring import Clock, Period, begins_on, clocks, holds, key_of, periods
 from monitor.rules import SHIPPED, Rule
-from monitor.workdays import beijing_day
+from monitor.workdays import beijing_day, overdue_from
 
 AUDIT = next(rule for rule in SHIPPED if rule.id == "audit.periodic")
 MONTHLY = Rule(id="own", at_least=5, period=30, unit="calendar_days", recurring=True)
@@ -82,6 +82,12 @@ def test_a_told_number_holds_until_the_next_one(instant: int, *, expected: bool)
 ABOVE_DIP_ABOVE = [Point(10, 6), Point(20, 4), Point(30, 7), Point(40, 8)]
 
 
+def run(
+    points: list[Point], annulled: list[int] | None = None, today: date = date(1970, 1, 1)
+) -> list[Clock]:
+    return clocks(MONTHLY, points, annulled or [], today)
+
+
 @pytest.mark.parametrize(
     ("annulled", "latch"),
     [
@@ -90,9 +96,67 @@ ABOVE_DIP_ABOVE = [Point(10, 6), Point(20, 4), Point(30, 7), Point(40, 8)]
         ([30, 40], (1, None)),
         ([10], (2, 10)),  # it has passed from below since
         ([40, 10], (2, 10)),
+        ([5], (2, 5)),  # what was annulled was of a number that was corrected since
+        ([5, 10], (3, 10)),
     ],
 )
 def test_an_annulled_period_begins_a_new_clock_only_if_the_number_is_reached_anew(
     annulled: list[int], latch: tuple[int, int | None]
 ) -> None:
-    assert latch_after(annulled, ABOVE_DIP_ABOVE, 5) == latch
+    assert run(ABOVE_DIP_ABOVE, annulled)[-1][:2] == latch
+
+
+def days_of(found: list[Clock]) -> list[list[date]]:
+    return [[period.begins for period in clock.periods] for clock in found]
+
+
+ABOVE = Point(noon(date(2026, 1, 1)), 5)  # its periods begin on 01-01, 01-31, 03-02, 04-01
+BELOW = Point(noon(date(2026, 1, 20)), 4)
+NEXT = date(2026, 1, 31)
+MIDNIGHT = overdue_from(date(2026, 1, 30))
+
+
+def test_a_number_that_is_below_where_a_period_would_begin_ends_the_clock() -> None:
+    found = run([ABOVE, BELOW], today=date(2026, 4, 2))
+
+    assert days_of(found) == [[date(2026, 1, 1)], []]
+    assert found[-1] == Clock(2, MIDNIGHT, None)
+
+
+def test_the_next_passing_from_below_begins_a_clock_of_its_own() -> None:
+    again = Point(noon(date(2026, 2, 10)), 6)
+    found = run([ABOVE, BELOW, again], today=date(2026, 4, 2))
+
+    assert days_of(found) == [[date(2026, 1, 1)], [date(2026, 2, 10), date(2026, 3, 12)]]
+    assert (found[-1].latch, found[-1].first) == (2, again)
+
+
+@pytest.mark.parametrize("again", [noon(date(2026, 1, 25)), MIDNIGHT])
+def test_a_number_that_is_reached_again_before_the_period_is_over_goes_on(again: int) -> None:
+    found = run([ABOVE, BELOW, Point(again, 5)], today=date(2026, 3, 1))
+
+    assert days_of(found) == [[date(2026, 1, 1), NEXT]]
+
+
+def test_before_the_period_is_over_nothing_has_ended() -> None:
+    assert days_of(run([ABOVE, BELOW], today=date(2026, 1, 30))) == [[date(2026, 1, 1)]]
+
+
+def test_an_annulled_period_ends_no_later_period_of_the_clock() -> None:
+    """The dip lies in the second one, over whose begin the number held."""
+    dip = [Point(noon(date(2026, 2, 10)), 4), Point(noon(date(2026, 2, 20)), 6)]
+    found = run([ABOVE, *dip], [ABOVE.at], date(2026, 3, 2))
+
+    assert days_of(found) == [[date(2026, 1, 1), NEXT, date(2026, 3, 2)]]
+
+
+def test_an_annulled_later_period_begins_a_new_clock_where_the_number_is_reached_anew() -> None:
+    dip = [Point(noon(date(2026, 2, 10)), 4), Point(noon(date(2026, 2, 20)), 6)]
+    found = run([ABOVE, *dip], [MIDNIGHT], date(2026, 3, 2))
+
+    assert days_of(found) == [[date(2026, 1, 1), NEXT], [date(2026, 2, 20)]]
+    assert found[-1].after == MIDNIGHT
+
+
+def test_a_number_that_was_never_reached_has_a_clock_that_has_not_begun() -> None:
+    assert run([BELOW]) == [Clock(1, None, None)]

@@ -166,7 +166,13 @@ def test_the_numbers_as_of_an_instant_are_those_of_the_facts_until_then(filled: 
     assert individuals("2026-03-02T03:00:00-05:00") == 1
     assert individuals("2026-11-22T08:00:00.25Z") == 2
     assert individuals("0001-01-01T00:00:00+23:59") == 0
-    assert individuals("9999-12-31T23:59:59-23:59") == 2
+
+
+def test_the_last_instant_there_is_lies_ahead_and_is_misuse(filled: Home) -> None:
+    answer = filled.run("status", "--as-of", "9999-12-31T23:59:59-23:59")
+
+    assert answer.code == 2
+    assert "is in the future" in answer.err
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,12 @@ from monitor.workdays import load_calendar
 from tests.figures import report, sized
 from tests.years.notices import ONE, SATURDAY, is_in, notices
 from tests.years.oracle import Days
-from tests.years.story import WORLDS, Tally, World
+from tests.years.story import World
+from tests.years.worlds import WORLDS, Tally
 
 SEEDS = int(os.environ.get("FACETALLY_SEEDS", sized(1_000, 20_000)))
 PARTS = 8
-LEFT_BEHIND = 53  # the seed of a world; find another if what is drawn has changed
+LEFT_BEHIND = 144  # the seed of a world; find another if what is drawn has changed
 
 # LAW.md, "Counting working days": what both must say before they may be compared.
 LAW = [

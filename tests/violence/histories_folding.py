@@ -9,7 +9,7 @@ small thresholds, also those after an instant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from monitor.digest import digest
@@ -199,13 +199,23 @@ def _reaches_differ(facts: Sequence[StorageFact], rnd: Random, said: Truth) -> l
         timeline = said.numbers(processor)
         history_ = look_back(facts, processor, wanted, research)
         top = (history_.peak, history_.last_at)
-        found += _differ(f"peak of {processor}", top, (max(timeline.values()), max(timeline)))
+        highest = _highest(timeline, None if any(at is None for _, at in wanted) else after)
+        found += _differ(f"peak of {processor}", top, (highest, max(timeline)))
         for n, since in wanted:
             point, at = history_.reaches[n], first_reach(timeline, n, since)
             have = None if point is None else tuple(point)
             want = None if at is None else (at, timeline[at])
             found += _differ(f"{processor} reaches {n} after {since}", have, want)
     return found
+
+
+def _highest(timeline: Mapping[Instant, int], since: Instant | None) -> int:
+    """Return the highest number, from the one at *since* on if that is given."""
+    if since is None:
+        return max(timeline.values())
+    before = [at for at in timeline if at <= since]
+    start = timeline[max(before)] if before else 0
+    return max([start, *(number for at, number in timeline.items() if at > since)])
 
 
 def wrong_truth(facts: Sequence[StorageFact], said: Truth | None = None) -> list[str]:

@@ -100,10 +100,11 @@ class Owed:
     state: str = "open"
     history: list[tuple[int, str]] = field(default_factory=list)
     ended_at: int | None = None
+    after: int | None = None  # what it had to come after when its day was found
     left_at: int | None = None  # an earlier one is owed again, instead of this one
     decided: date | None = None
     kept: Interval | None = None  # its last day, or what was known of it when it ended
-    heard: list[tuple[int, str]] = field(default_factory=list)
+    heard: list[tuple[int, str, int]] = field(default_factory=list)  # the last: when it was heard
 
     @property
     def family(self) -> str:
@@ -131,7 +132,11 @@ class Owed:
     def replay(self) -> None:
         """Live through what was heard of it once more."""
         self.state, self.history, self.ended_at = "open", [], None
-        for at, kind in sorted(self.heard, key=lambda one: one[0]):
+        # Once somebody decided that it is not owed, nothing that is heard later is about it.
+        denied = [heard for _, kind, heard in self.heard if kind == "annulled"]
+        for at, kind, heard in sorted(self.heard, key=lambda one: one[0]):
+            if denied and heard > min(denied):
+                continue
             if kind in MAY_FOLLOW[self.state]:
                 self.state = kind
                 self.history.append((at, kind))
@@ -167,15 +172,16 @@ class Oracle:
     def step(self, duty: Owed, kind: str, at: int, now: int) -> bool:
         """Hear of a step; return whether it was one that may follow."""
         legal = kind in MAY_FOLLOW[duty.state]
-        duty.heard.append((at, kind))
+        duty.heard.append((at, kind, now))
         duty.replay()
         self.look(now)
         return legal
 
     def reopen(self, duty: Owed, now: int) -> None:
-        """Forget what ended a duty, until nothing does."""
-        while duty.ended_at is not None:
-            duty.heard.remove(duty.history[-1])
+        """Forget what ended a duty in the way in which it ended."""
+        ended = duty.state
+        while duty.ended_at is not None and duty.state == ended:
+            duty.heard.remove(next(one for one in duty.heard if one[:2] == duty.history[-1]))
             duty.replay()
         self.look(now)
 
@@ -216,7 +222,11 @@ class Oracle:
                 break
             after = max(ends[0], one.reached)
             free = [n for n in range(len(held) + 2) if n not in held or held[n].reached > after]
-            way.append((min(n for n in free if n > way[-1][0]), after))
+            number = min(n for n in free if n > way[-1][0])
+            following = held.get(number)
+            if following is not None and following.met and following.after is not None:
+                after = max(after, following.after)  # what was filed stays filed for its own
+            way.append((number, after))
         return way
 
     def _ends_of(self, duty: Owed) -> list[int]:
@@ -242,11 +252,23 @@ class Oracle:
                     one.left_at = (one.left_at or now) if left else None
 
     def _file(self) -> None:
-        """The reach that is looked for now."""
+        """The reach that is looked for now, and those before it that began earlier."""
+        while any(self._move_older(*one) for one in self._way("frt.file")[:-1]):
+            pass
         number, after = self._way("frt.file")[-1]
         found = self._reach(after)
         if found is not None:
-            self._found("frt.file", number, found)
+            self._found("frt.file", number, found, after)
+
+    def _move_older(self, number: int, after: int | None) -> bool:
+        held = [one for one in self.duties if (one.family, one.key) == ("frt.file", str(number))]
+        found = self._reach(after)
+        if not held or found is None or beijing(found) >= beijing(held[0].trigger_at):
+            return False
+        if found > held[0].reached or held[0].over or held[0].decided == beijing(found):
+            return False
+        self._found("frt.file", number, found, after)
+        return True
 
     def _reach(self, after: int | None) -> int | None:
         return next((at for at in self.passings() if after is None or at > after), None)
@@ -268,24 +290,25 @@ class Oracle:
         for (number, after), (_, until) in zip(way, [*way[1:], (0, None)], strict=True):
             later = [at for at in told if after is None or at > after]
             if later and (until is None or later[0] <= until):
-                self._found("frt.cancel", number, later[0])
+                self._found("frt.cancel", number, later[0], after)
 
     def ends_of_use(self) -> list[int]:
         return sorted(at for at in self._terminated if beijing(at) >= IN_FORCE)
 
-    def _found(self, family: str, latch: int, at: int) -> None:
+    def _found(self, family: str, latch: int, at: int, after: int | None) -> None:
         """Open the duty of a trigger, or move the one there is to an earlier day."""
         day = beijing(at)
         rule = "frt.file.legacy" if day < IN_FORCE else family
         held = [one for one in self.duties if (one.family, one.key) == (family, str(latch))]
         if not held:
-            self.duties.append(Owed(rule, str(latch), at, at))
+            self.duties.append(Owed(rule, str(latch), at, at, after=after))
             return
         one, was = held[0], beijing(held[0].trigger_at)
         same = day == was and family == "frt.file"
         earlier = day < was and day != one.decided and not one.over
         if same or earlier:
             one.trigger_at = one.reached = at
+            one.after = after
             one.decided = None
         if earlier:
             one.rule = rule

@@ -20,6 +20,7 @@ from monitor.duties import (
     restated,
 )
 from monitor.facts import Version
+from monitor.filing_clocks import clocks
 from monitor.filings import (
     CANCEL,
     FILE,
@@ -27,15 +28,16 @@ from monitor.filings import (
     Life,
     Step,
     Target,
-    clocks,
     settle,
 )
 from monitor.history import Point, first_reach
 from monitor.latches import (
     SUPERSEDED,
+    Past,
     Turn,
     completed_cancellations,
     firsts,
+    pasts,
     reached_at,
     released,
     target_of,
@@ -102,7 +104,7 @@ class Product:
         self._bring_about(now)
 
     def change(self, at: int, version: Version, now: int) -> None:
-        self._open("frt.change", event_key(version), at, now)
+        self._open("frt.change", Turn(0, None), at, now, event_key(version))
         self._bring_about(now)
 
     def step(self, step: Step, now: int) -> None:
@@ -113,9 +115,11 @@ class Product:
         """Take back what ended a duty, and all that says so again, at once, as the command does."""
         targets = {target_of(duty): held for held, duty in self.duties.items()}
         target = target_of(self.duties[key])
-        while (ended := settle(targets, self.steps).lives[target].ended) is not None:
+        first = ended = settle(targets, self.steps).lives[target].ended
+        while first is not None and ended is not None and ended.kind is first.kind:
             number = len(self.steps)
             self.steps.append(replace(said, id=f"{said.id}.{number}", withdraws=ended.id))
+            ended = settle(targets, self.steps).lives[target].ended
         self._bring_about(now)
 
     def correct(self, key: tuple[str, str], day: date, now: int) -> None:
@@ -186,16 +190,32 @@ class Product:
         return turns(released(mine, self.lives), completed_cancellations(self.lives))
 
     def _look_for_a_reach(self, now: int) -> None:
-        """Open or restate the duty of the latch that is in force."""
+        """Open or restate the duty of the latch that is in force, and move those before it."""
+        while any(self._move_older(past, now) for past in self._pasts()):
+            pass
         number, after = self._turns(FILE)[-1]
         found = first_reach(self._points(), BY_ID[FILE].reached_at, after)
         if found is not None:
-            self._open(FILE, str(number), found.at, now)
+            self._open(FILE, Turn(number, after), found.at, now)
+
+    def _pasts(self) -> list[Past]:
+        self._settle()  # a duty that was moved is another target
+        mine = [duty for key, duty in self.duties.items() if key[0] == FILE]
+        return list(pasts(released(mine, self.lives), completed_cancellations(self.lives)))
+
+    def _move_older(self, past: Past, now: int) -> bool:
+        key, before = (FILE, str(past.number)), self.restated
+        point = first_reach(self._points(), BY_ID[FILE].reached_at, past.after)
+        early = point is not None and point.at <= past.until
+        if point and early and beijing_day(point.at) < self.duties[key].trigger_day:
+            self._restate(key, self.duties[key], point.at, now, past.after)
+        return self.restated > before
 
     def _look_for_ends(self, now: int) -> None:
         told = [at for at in sorted(self._terminated) if beijing_day(at) >= IN_FORCE]
-        for number, at in firsts(told, self._turns(CANCEL)):
-            self._open(CANCEL, str(number), at, now)
+        taken = {turn.number: turn for turn in self._turns(CANCEL)}
+        for number, at in firsts(told, list(taken.values())):
+            self._open(CANCEL, taken[number], at, now)
 
     def _points(self) -> Iterator[Point]:
         ordered = groupby(sorted(self._moves), key=lambda move: move[0])
@@ -203,11 +223,12 @@ class Product:
         for (at, _), number in zip(steps, accumulate(step for _, step in steps), strict=True):
             yield Point(at, number)
 
-    def _open(self, family: str, key: str, at: int, now: int) -> None:
+    def _open(self, family: str, turn: Turn, at: int, now: int, key: str | None = None) -> None:
+        key = key or str(turn.number)
         held = self.duties.get((family, key))
-        proof = {"trigger_at": at}
+        proof = {"trigger_at": at, "after": turn.after}
         if held is not None:
-            self._restate((family, key), held, at, now)
+            self._restate((family, key), held, at, now, turn.after)
             return
         rule = rule_for_trigger(RULES, family, beijing_day(at))
         if rule is not None:
@@ -221,8 +242,10 @@ class Product:
                 proof=proof,
             )
 
-    def _restate(self, key: tuple[str, str], held: Duty, at: int, now: int) -> None:
-        proof = {"trigger_at": at}
+    def _restate(
+        self, key: tuple[str, str], held: Duty, at: int, now: int, after: int | None
+    ) -> None:
+        proof = {"trigger_at": at, "after": after}
         found = restated(held, RULES, at, known_at=now, calendar=self.calendar, proof=proof)
         if found.decision is Decision.MOVE:
             assert found.duty.trigger_day < held.trigger_day

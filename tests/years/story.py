@@ -10,64 +10,24 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
 
 from monitor.duties import Duty, event_key
 from monitor.facts import Version
 from monitor.filings import Step, StepKind
 from monitor.latches import reached_at
-from monitor.workdays import Calendar, Deadline
-from tests.years import product
-from tests.years.notices import ONE, Notice, notices
+from monitor.workdays import Deadline
+from tests.years.notices import ONE
 from tests.years.oracle import IN_FORCE, Days, Interval, Oracle, Owed, beijing
 from tests.years.product import Product
+from tests.years.worlds import FIRST, LAST, WORLDS, Tally, calendars, in_the_end, instant
 
-FIRST, LAST = date(2025, 1, 1), date(2034, 12, 31)
-WORLDS = 40  # of calendars; what happens in them is of each seed
 NEAR = timedelta(days=60)
 DECEMBER = 12
 
 Seen = tuple[Any, ...]
-
-
-class Tally(NamedTuple):
-    """What a world had in it, to see that the worlds have everything in them."""
-
-    duties: int
-    legacy: int
-    second: int
-    restated: int
-    moved: int
-    provisional: int
-    overdue: int
-    clocks: int
-    refused: int
-    reopened: int
-    corrected: int
-    left: int
-    late: int
-
-
-@lru_cache(maxsize=WORLDS)
-def calendars(world: int) -> Sequence[tuple[date, Notice, Calendar]]:
-    return product.calendars(notices(world))
-
-
-@lru_cache(maxsize=WORLDS)
-def in_the_end(world: int) -> Days:
-    """Return the days as they turned out to be, corrections and all."""
-    days = Days()
-    for notice in notices(world):
-        days.hear(notice)
-    return days
-
-
-def instant(day: date, seconds: int = 43_200) -> int:
-    midnight = datetime.combine(day, time(), tzinfo=UTC) - timedelta(hours=8)
-    return (int(midnight.timestamp()) + seconds) * 1_000_000
 
 
 class World:
@@ -75,11 +35,14 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)
+        self._late_ones = random.Random(seed + 1_000_000)
         self._world = seed % WORLDS
         self.oracle, self.product = Oracle(), Product()
         self.differences: list[str] = []
         self._count = self._steps = self._refused = self._overdue = self._provisional = 0
-        self._planned = self._reopened = self._corrected = self._left = self._late = 0
+        self._planned = self._reopened = self._corrected = self._left = self._late = (
+            self._denied
+        ) = 0
         self._stops: list[tuple[date, int, tuple[Any, ...]]] = []
         self._expected: set[tuple[str, str]] = set()
         self._never_earlier: dict[tuple[str, str], date] = {}
@@ -165,6 +128,11 @@ class World:
                 pass
 
     def _step(self, duty: Owed, kind: str, at: int, now: int) -> None:
+        if kind == "annulled" and duty.ended_at is not None:
+            self._refused += 1  # a command: nothing is kept of it
+            return
+        denied = duty.state == "annulled" and at < (duty.ended_at or 0) < now
+        self._denied += denied and kind != "annulled"
         taken = self.oracle.step(duty, kind, at, now)
         self._refused += not taken
         self.product.step(self._said(duty, StepKind(kind), at, now), now)
@@ -218,7 +186,9 @@ class World:
             self._at(day + ONE * rng.randint(0, 60), "correct", duty, rng.randint(-12, 12))
         if rng.random() < 0.2:
             day += ONE * rng.randint(1, 80)
-            self._plan_step(duty, "annulled", day)
+            self._plan_decision(duty, day)
+            if self._late_ones.random() < 0.3:  # told after the decision, and happened before it
+                self._tell_late(duty, seen, day)
             if rng.random() < 0.6:
                 return
             day += ONE * rng.randint(1, 200)
@@ -228,6 +198,21 @@ class World:
         over: date | None = self._begins(duty, seen, day)
         for _ in range(4):
             over = None if over is None else self._submit(duty, over, quick=quick)
+
+    def _plan_decision(self, duty: Owed, day: date) -> None:
+        """Plan an annulment: it holds from when it is said."""
+        self._planned += 1
+        said = day + ONE * self._rng.choice((0, 0, 0, 0, self._rng.randint(1, 40)))
+        if said <= LAST:
+            self._at(said, "step", duty, "annulled", instant(said, 86_390))
+
+    def _tell_late(self, duty: Owed, seen: date, decided: date) -> None:
+        """Plan a whole filing between the duty and the decision, of which one hears after both."""
+        told = decided + ONE * self._late_ones.randint(1, 60)
+        for kind in ("submitted", "completed"):
+            self._planned += 1
+            if told <= LAST:
+                self._at(told, "step", duty, kind, instant(seen, 30_000 + self._planned))
 
     def _begins(self, duty: Owed, seen: date, day: date) -> date:
         """Return the day of the first submission that is answered as any: *day*, or another."""
@@ -392,4 +377,5 @@ class World:
             corrected=self._corrected,
             left=self._left,
             late=self._late,
+            denied=self._denied,
         )
