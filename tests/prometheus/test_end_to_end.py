@@ -75,8 +75,8 @@ BY_PROMTOOL: Final = {
     "FacetallyCalendarEnding": "the same: it fires or not by the day on which the test runs",
     "FacetallyRestarting": "asks for four starts within an hour; each takes seconds",
     "FacetallyOpenFiles": "asks for hundreds of connections at once",
-    "FacetallyPartitionHeld": "the gauge is gone for a moment at each new try, once a minute, so when "
-    "this comes has no bound (it did, after 4 s and after 4 minutes)",
+    "FacetallyPartitionHeld": "the gauge is gone for a moment at each new try, once a minute, so "
+    "when this comes has no bound (it did, after 4 s and after 4 minutes)",
     "FacetallyPositionsMoved": "asks for twenty batches that another worker took",
     "FacetallySlowTransactions": "asks for a quarter of an hour of transactions of five seconds",
     "FacetallySnapshotRunning": "asks for a first snapshot that does not end in a day",
