@@ -12,33 +12,22 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import logging
 import re
-import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, NamedTuple, Protocol
-from urllib.parse import urlsplit
 
-from alerts.callers import Callers
-from alerts.channel import BadSettings
 from alerts.channels.webhook import key_bytes, signature
+from alerts.doors import SLOWEST_S, Door, Refused, host_and_port, opened
 from monitor.facts import Instant
-
-log = logging.getLogger(__name__)
 
 GOOD_FOR_S: Final = 300
 AHEAD_S: Final = 60
 PATH: Final = "/ack"
 _LONGEST: Final = 16_384
-_SLOWEST_S: Final = 10.0
-_AT_ONCE: Final = 16
-_TOLD_EVERY_S: Final = 60.0
 _ID = re.compile(r"[\x21-\x7e]{1,200}")
 _STAMP = re.compile(r"[0-9]{1,15}")
 _WORDS: Final = 1_000
@@ -99,26 +88,6 @@ class Acknowledge(Protocol):
 
         None if there is none of that name. Raises Refused.
         """
-
-
-class Refused(Exception):
-    """A request that is not taken; *status* says why, and so does the text."""
-
-    def __init__(self, status: HTTPStatus, why: str) -> None:
-        super().__init__(why)
-        self.status = status
-
-
-def host_and_port(text: str) -> tuple[str, int]:
-    """Return the two parts of *text*. Raises BadSettings."""
-    try:
-        found = urlsplit(f"//{text}")
-        host, port = found.hostname, found.port
-    except ValueError:
-        host, port = None, None
-    if host is None or port is None or found.netloc != text or "@" in text:
-        raise BadSettings("address: must be HOST:PORT, such as 127.0.0.1:9465")
-    return host, port
 
 
 def taken(headers: Mapping[str, str], body: bytes, settings: AckSettings, now: Instant) -> Signed:
@@ -203,112 +172,21 @@ def serving(
     acknowledge: Acknowledge,
     clock: Callable[[], Instant],
     count: Callable[[int], None] = lambda _: None,
-    patience_s: float = _SLOWEST_S,
+    patience_s: float = SLOWEST_S,
 ) -> Iterator[tuple[str, int]]:
     """Take acknowledgements in threads; yield host and port. Raises OSError if it is taken.
 
     *count* is called with the status of each answer. A request has *patience_s* to come whole.
     """
-    host, port = host_and_port(settings.address)
-    callers = Callers(_AT_ONCE, patience_s)
-    server = _Server((host, port), Taken(settings, acknowledge), callers, clock, count)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield host, server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    messages = Taken(settings, acknowledge)
 
+    def take(headers: Mapping[str, str], body: bytes) -> Mapping[str, object]:
+        done = messages.take(headers, body, clock())
+        return {"acknowledged": done.now, "acknowledged_before": done.before}
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False  # whoever drips a request must not keep the process from ending
-
-    def __init__(
-        self,
-        where: tuple[str, int],
-        taken: Taken,
-        callers: Callers,
-        clock: Callable[[], Instant],
-        count: Callable[[int], None],
-    ) -> None:
-        self.taken, self.callers, self.clock, self._count = taken, callers, clock, count
-        self._told: dict[HTTPStatus, float] = {}
-        if ":" in where[0]:
-            self.address_family = socket.AF_INET6
-        super().__init__(where, _Handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - of socketserver
-        """Answer in a thread, unless too many are at work: then hang up."""
-        if not self.callers.admit(request):
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - of socketserver
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self.callers.left(request)
-
-    def answered(self, status: HTTPStatus) -> None:
-        """Count an answer, and log that one was refused: seldom, for anybody can ask."""
-        self._count(int(status))
-        now = time.monotonic()
-        if status is HTTPStatus.OK or now < self._told.get(status, 0.0):
-            return
-        self._told[status] = now + _TOLD_EVERY_S
-        log.warning("an acknowledgement was refused: %d %s", status, status.phrase)
-
-    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - of socketserver
-        log.debug("a connection to %s was cut", PATH)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    timeout = _SLOWEST_S
-    server_version = "facetally"
-    sys_version = ""
-    server: _Server
-
-    def do_POST(self) -> None:
-        """Take one acknowledgement."""
-        try:
-            status, said = self._answer()
-        except Refused as exc:
-            status, said = exc.status, {"error": str(exc)}
-        except Exception:
-            log.exception("an acknowledgement could not be taken")
-            status, said = HTTPStatus.SERVICE_UNAVAILABLE, {"error": "try again"}
-        self.server.answered(status)
-        body = json.dumps(said, ensure_ascii=False).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.send_header("connection", "close")
-        self.end_headers()
-        self.wfile.write(body)
-        self.close_connection = True
-
-    def _answer(self) -> tuple[HTTPStatus, Mapping[str, object]]:
-        if self.path != PATH:
-            raise Refused(HTTPStatus.NOT_FOUND, "there is only /ack")
-        length = self.headers.get("content-length", "")
-        if not (length.isascii() and length.isdigit()):
-            raise Refused(HTTPStatus.LENGTH_REQUIRED, "say how long the body is")
-        if len(length) > len(str(_LONGEST)) or int(length) > _LONGEST:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too long")
-        body, now = self.rfile.read(int(length)), self.server.clock()
-        if len(body) < int(length):
-            raise Refused(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time")
-        self.server.callers.heard(self.connection)
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        done = self.server.taken.take(headers, body, now)
-        return HTTPStatus.OK, {"acknowledged": done.now, "acknowledged_before": done.before}
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - of http.server
-        """Say nothing: a request line may hold anything."""
+    door = Door(path=PATH, what="an acknowledgement", take=take, longest=_LONGEST, count=count)
+    with opened(settings.address, door, patience_s) as where:
+        yield where
 
 
 __all__ = [
@@ -317,6 +195,7 @@ __all__ = [
     "Answered",
     "Refused",
     "Said",
+    "host_and_port",
     "serving",
     "taken",
     "words_of",

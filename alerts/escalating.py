@@ -116,13 +116,15 @@ class Escalating:
     ) -> list[Turn]:
         """Return what is due but for what the page itself tells: its first step, the first time.
 
-        And for what it has told on the same channel a moment ago, or is about to.
+        And for what it has told on the same channel a moment ago, or is about to. Of several steps
+        on one channel that is the last: the others are written already, or were missed.
         """
         severity, since = page.notice.severity, page.age_from(now)
         turns = due(self._routing, escalation, severity, since, now, given)
+        last = {turn.channel: turn for turn in turns}  # in the order of steps
         return [
             turn
-            for turn in turns
+            for turn in last.values()
             if (turn.step > 1 or turn.round > 0 or turn.channel not in page.told)
             and not _just_told(page, escalation, turn, now)
         ]

@@ -33,6 +33,7 @@ NEVER_PAGES: Final = frozenset(
         Kind.FORECAST_NEAR,
         Kind.SOURCE_HEARD,
         Kind.NUMBER_ACCEPTED,
+        Kind.WATCHDOG_HEARD,
         Kind.TEST,
     }
 )

@@ -20,13 +20,15 @@ from alerts.judging import Everything, Judge
 from alerts.metrics import CHORES, Metrics, NoMetrics
 from alerts.outbox import SECOND, Retry, Turn, send_next
 from monitor.facts import Instant
-from monitor.notices import ClosedDuty, OpenDuty, Outbox
+from monitor.notices import ClosedDuty, OpenDuty, Outbox, Told
 
 log = logging.getLogger(__name__)
 
 Clock: TypeAlias = Callable[[], Instant]
 _T = TypeVar("_T")
 _D = TypeVar("_D", OpenDuty, ClosedDuty)
+OpenOn: TypeAlias = Callable[[str, Instant], Sequence[Told]]
+"""The pages that a channel has delivered and that go on: nobody has acknowledged them."""
 
 _LOOK_AFTER_S: Final = 15.0  # how often the outbox is repaired and its backlog measured
 _LONGEST_PAUSE_S: Final = 30.0
@@ -34,6 +36,10 @@ _AFTER_REFUSAL_S: Final = 0.1
 _LAST_ATTEMPT_S: Final = 25.0  # what attempts under way may take in all, once told to stop
 _CHORES_EVERY_S: Final = 2.0
 _EVERYTHING: Final = Everything()
+
+
+def _none(channel: str, now: Instant) -> Sequence[Told]:  # noqa: ARG001 - as OpenOn
+    return ()
 
 
 class Chore(Protocol):
@@ -49,6 +55,10 @@ class Beside:
 
     judge: Judge = _EVERYTHING
     chores: Sequence[Chore] = ()
+    open_on: OpenOn = _none
+
+
+_ALONE: Final = Beside()
 
 
 def uptime() -> Instant:
@@ -77,7 +87,7 @@ def run_alerts(
         raise ValueError("two channels have the same name")
     counts, more = metrics or NoMetrics(), beside or Beside()
     senders = [
-        Sender(outbox, channel, retry or Retry(), counts, judge=more.judge) for channel in channels
+        Sender(outbox, channel, retry or Retry(), counts, beside=more) for channel in channels
     ]
     loops: list[_Loop] = [*senders, *([Chores(more.chores, counts)] if more.chores else [])]
     threads = [_started(loop, clock, stop, interval) for loop in loops]
@@ -131,14 +141,14 @@ class Sender:
         retry: Retry,
         metrics: Metrics,
         uptime: Clock = uptime,
-        judge: Judge = _EVERYTHING,
+        beside: Beside = _ALONE,
     ) -> None:
         """Pace what is shown by *uptime*: by a clock that is set back, duties would resolve."""
         self._outbox, self._uptime = outbox, uptime
         self._channel = channel
         self._retry = retry
         self._metrics = metrics
-        self._judge = judge
+        self._judge, self._open_on = beside.judge, beside.open_on
         self._show_at: Instant = 0
 
     def run(self, clock: Clock, stop: threading.Event, interval: float) -> None:
@@ -186,7 +196,10 @@ class Sender:
         closed = self._shown(self._outbox.closed_duties_since(now - channel.closed_for_us), now)
         life = channel.told_for_us
         # What a clock that was far ahead has marked would be told for as long as it was ahead.
-        told = self._outbox.told_since(channel.name, now - life, now + life)
+        lately = self._outbox.told_since(channel.name, now - life, now + life)
+        lasting = self._open_on(channel.name, now)
+        going_on = {one.notice.key for one in lasting}
+        told = [*lasting, *(one for one in lately if one.notice.key not in going_on)]
         try:
             channel.show(duties, closed, told, now)
         except NotDelivered as exc:

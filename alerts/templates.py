@@ -24,7 +24,8 @@ _KEY: Final = Words("notice: {}", "通知编号：{}")
 _ACK: Final = Words(
     "to acknowledge: facetally ack {} --by NAME", "确认命令：facetally ack {} --by 姓名"
 )
-_NOT_TO_ACK: Final = frozenset({Kind.ESCALATED, Kind.TEST})  # a step names its page
+# A step names its page, and the others are in no database.
+_NOT_TO_ACK: Final = frozenset({Kind.ESCALATED, Kind.TEST, Kind.WATCHDOG_SILENT})
 _LONGEST_TITLE, _LONGEST_LINE, _LONGEST_BODY = 240, 700, 5_000
 
 

@@ -93,6 +93,11 @@ _TITLES = {
         "A worker has other settings than the one that was started last, it keeps nothing",
         "某工作进程的设置与最后启动的进程不同，已停止处理",
     ),
+    Kind.WATCHDOG_SILENT: Words(
+        "The watchdog is not heard, health alerts may reach nobody",
+        "未收到看门狗告警，健康告警可能无法送达",
+    ),
+    Kind.WATCHDOG_HEARD: Words("The watchdog is heard again", "看门狗告警恢复"),
     Kind.TEST: Words("Test of this channel, nothing is owed", "通道测试，无任何义务"),
     Kind.REMINDER: Words("The last day of a duty comes nearer", "义务截止日临近"),
     Kind.ESCALATED: Words("Nobody has acknowledged a page", "告警尚无人确认"),
@@ -194,6 +199,10 @@ _CLAUSES = (
     ),
     ("page_since", Words("not acknowledged since: {}", "未确认起始时间：{}")),
     ("people", Words("to: {}", "通知对象：{}")),
+    ("watched", Words("watchdog of the installation: {}", "看门狗所属部署：{}")),
+    ("last_beat_at", Words("last heard: {}", "最近一次收到：{}")),
+    ("listening_since", Words("never heard since the start: {}", "启动后从未收到，启动时间：{}")),
+    ("silent_since", Words("was silent since: {}", "中断起始时间：{}")),
     ("calendar_version", Words("calendar: {}", "日历版本：{}")),
     ("audit_head", Words("audit head: {}", "审计链头：{}")),
 )

@@ -17,10 +17,12 @@ from urllib.parse import urlsplit
 
 from alerts.acknowledging import AckSettings
 from alerts.channel import BadSettings
+from alerts.deadman.service import DeadmanSettings
 from alerts.origin import Origin
 from alerts.routing import Routing
 from deploy.channels import ChannelSettings, Unready, read_channels
 from deploy.reading import BadConfig, Table
+from deploy.settings_deadman import read_deadman
 from deploy.settings_groups import read_groups
 from deploy.settings_people import read_routing
 from deploy.settings_rules import located, read_levels
@@ -95,6 +97,7 @@ class Settings:
     routing: Routing
     ladder: Ladder
     acknowledging: AckSettings | Unready | None
+    deadman: DeadmanSettings | Unready | None
     silence_max_days: int
     limit: RejectLimit
     remind_working_days: int
@@ -194,6 +197,7 @@ def parse(found: Mapping[str, object], path: Path | None, environ: Mapping[str, 
         routing=read_routing(root, channels, [rule.id for rule in rules]),
         ladder=read_ladder(root.table("reminders")),
         acknowledging=read_acknowledging(root.table("acknowledge"), here, environ),
+        deadman=read_deadman(root.table("deadman"), here, environ, channels),
         silence_max_days=silence_days(root),
         limit=_limit(root.table("reject_limit")),
         remind_working_days=root.whole("remind_working_days", 5, least=1),

@@ -107,7 +107,7 @@ def _escalations(
 def _escalation(
     table: Table, known: Mapping[str, bool], people: Mapping[str, Person]
 ) -> Escalation:
-    name, repeat = table.required("name"), _span(table, "repeat")
+    name, repeat = table.required("name"), span(table, "repeat")
     steps = tuple(_step(one, known, people) for one in table.tables("steps"))
     severities = _members(table, "severities", Severity)
     table.finish()
@@ -124,7 +124,7 @@ def _escalation(
 
 
 def _step(table: Table, known: Mapping[str, bool], people: Mapping[str, Person]) -> Step:
-    after = _span(table, "after")
+    after = span(table, "after")
     names = table.texts("people") or []
     for name in names:
         if name not in people:
@@ -140,7 +140,8 @@ def _step(table: Table, known: Mapping[str, bool], people: Mapping[str, Person])
     return Step(after=after, people=tuple(dict.fromkeys(names)), channels=channels)
 
 
-def _span(table: Table, key: str) -> Instant | None:
+def span(table: Table, key: str) -> Instant | None:
+    """Return the microseconds of a text such as ``30m``, or None. Raises BadConfig."""
     text = table.optional(key)
     if text is None:
         return None

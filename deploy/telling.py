@@ -13,6 +13,7 @@ from alerts.channel import Channel
 from alerts.channels.apprise_channel import AppriseChannel
 from alerts.escalating import Escalating
 from alerts.judging import BySettings
+from alerts.lasting import Lasting
 from alerts.metrics import Metrics
 from alerts.people import WorkingTime
 from alerts.service import Beside
@@ -60,11 +61,13 @@ def beside(monitor: Monitor, metrics: Metrics) -> Beside:
     settings, engine = monitor.settings, monitor.engine
     days = LiveCalendar(engine, monitor.calendar)
     longest = settings.silence_max_days
+    pages, standings = Pages(engine), Standings(engine, longest)
     return Beside(
-        judge=BySettings(settings.routing, days.times, Standings(engine, longest)),
+        judge=BySettings(settings.routing, days.times, standings),
+        open_on=Lasting(pages, standings).open_on,
         chores=(
             days,
-            Escalating(settings.routing, days.times, Pages(engine), metrics),
+            Escalating(settings.routing, days.times, pages, metrics),
             Reminding(engine, settings.ladder, days.calendar),
             Expiring(engine, metrics.silences, longest),
         ),

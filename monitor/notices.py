@@ -68,6 +68,8 @@ class Kind(StrEnum):
     SETTINGS_REPLACED = "settings_replaced"  # a worker has others than who started last
     REMINDER = "reminder"  # of a duty, by the working days that are left
     ESCALATED = "escalated"  # a page that nobody has acknowledged, to the next ones
+    WATCHDOG_SILENT = "watchdog_silent"  # of the dead-man's receiver, which keeps no outbox
+    WATCHDOG_HEARD = "watchdog_heard"  # likewise, after a silence that was told
     TEST = "test"
 
 
@@ -177,10 +179,14 @@ NOBODY_NAMED = Reached()
 
 
 class Told(NamedTuple):
-    """A notice that a channel has delivered, and when, by the clock of its sender."""
+    """A notice that a channel has delivered, and when, by the clock of its sender.
+
+    *lasting*: it is a page that nobody has acknowledged, and its matter is not over.
+    """
 
     notice: Notice
     sent_at: Instant
+    lasting: bool = False
 
 
 class ClosedDuty(NamedTuple):

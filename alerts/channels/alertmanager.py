@@ -3,10 +3,11 @@
 To it a duty is a state: an alert that is not posted again resolves, so the open duties are shown
 every minute with an end a few minutes ahead, and closed ones as ended. The notice that opens or
 closes a duty is the same alert, so nobody is paged twice; every other notice is an alert of its
-own with a limited life. Alerts live in its memory, and wait there before anybody is told: one that
-is killed has lost what it had confirmed, so these are posted again as well, the very same alert,
-until their life is over. Several Alertmanagers of one cluster are several channels: each must be
-told, and they drop the repeats among themselves.
+own, with a limited life, or, if it is a page, until somebody has acknowledged it. Alerts live in
+its memory, and wait there before anybody is told: one that is killed has lost what it had
+confirmed, so these are posted again as well, the very same alert, until their life is over. Several
+Alertmanagers of one cluster are several channels: each must be told, and they drop the repeats
+among themselves.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ class AlertmanagerSettings(HttpSettings):
     """*url* is what precedes ``/api/v2``. Raises BadSettings.
 
     Open duties are shown every *every_s* seconds and end by themselves after *life_s* without;
-    an event is an alert for *event_life_s*, posted again as often. *generator_url* is linked from
-    each alert. It is usually beside us, in a network of one's own, so that is allowed; addresses of
-    no network (link-local, metadata of a cloud) are not.
+    an event is an alert for *event_life_s* at least, posted again as often. *generator_url* is
+    linked from each alert. It is usually beside us, in a network of one's own, so that is allowed;
+    addresses of no network (link-local, metadata of a cloud) are not.
     """
 
     name: str = "alertmanager"
@@ -101,11 +102,14 @@ class Alertmanager:
         told: Sequence[Told],
         now: Instant,
     ) -> None:
-        """Post *duties* as firing, *closed* as ended, *told* as it was; or raise NotDelivered."""
+        """Post *duties* as firing, *closed* as ended, *told* as it was; or raise NotDelivered.
+
+        What lasts of *told* goes on as duties do, and ends by itself once it is told no more.
+        """
         firing = {_name(duty): self._firing(duty, now) for duty in duties}
         # A duty that is open is never shown as closed, whatever the other list says.
         ended = [self._ended(duty, now) for duty in closed if _name(duty) not in firing]
-        events = [self._event(one.notice, one.sent_at) for one in told if not _is_state(one.notice)]
+        events = [self._told(one, now) for one in told if not _is_state(one.notice)]
         alerts = [*firing.values(), *ended, *events]
         for start in range(0, len(alerts), _MOST_AT_ONCE):
             self._post(alerts[start : start + _MOST_AT_ONCE], now, {})
@@ -116,14 +120,20 @@ class Alertmanager:
 
     def _alert_of(self, notice: Notice, now: Instant) -> Alert:
         if not _is_state(notice):
-            return self._event(notice, now)
+            return self._event(notice, self._event_end(now))
         labels = duty_labels(str(notice.processor), str(notice.rule), str(notice.duty))
         end = self._end(now) if notice.kind is Kind.DUTY_OPENED else now
         annotations = self._annotations(words.summary(notice), notice.body, notice.kind)
         return self._alert(labels, annotations, notice.created_at, end)
 
-    def _event(self, notice: Notice, sent_at: Instant) -> Alert:
-        end = sent_at + self._settings.event_life_s * _SECOND
+    def _told(self, told: Told, now: Instant) -> Alert:
+        if not told.lasting:
+            return self._event(told.notice, self._event_end(told.sent_at))
+        # Not by a clock that was ahead: after an acknowledgement it would last for as long.
+        end = max(self._event_end(min(told.sent_at, now)), self._end(now))
+        return self._event(told.notice, end)
+
+    def _event(self, notice: Notice, end: Instant) -> Alert:
         annotations = self._annotations(words.summary(notice), notice.body, notice.kind)
         return self._alert(event_labels(notice), annotations, notice.created_at, end)
 
@@ -134,6 +144,9 @@ class Alertmanager:
 
     def _ended(self, duty: ClosedDuty, now: Instant) -> Alert:
         return self._alert(duty_labels(*_name(duty)), {}, duty.opened_at, min(duty.closed_at, now))
+
+    def _event_end(self, sent_at: Instant) -> Instant:
+        return sent_at + self._settings.event_life_s * _SECOND
 
     def _end(self, now: Instant) -> Instant:
         return now + self._settings.life_s * _SECOND

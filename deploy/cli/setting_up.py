@@ -48,6 +48,8 @@ def check_command(config: str | None) -> None:
         open_channel(channel)  # reads its secrets; nothing is sent
     if isinstance(settings.acknowledging, Unready):
         raise BadConfig(settings.acknowledging.why)
+    if isinstance(settings.deadman, Unready):
+        raise BadConfig(settings.deadman.why)
     click.echo(f"{settings.path}: good")
     for warning in warnings(settings.channels, settings.path, _written(settings.path)):
         click.echo(f"warning: {warning}", err=True)

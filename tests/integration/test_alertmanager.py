@@ -18,9 +18,9 @@ from alerts.channels.alertmanager import Alertmanager, AlertmanagerSettings
 from alerts.channels.log import Log
 from alerts.metrics import NoMetrics
 from alerts.outbox import Retry
-from alerts.service import Sender, run_alerts
+from alerts.service import Beside, Sender, run_alerts
 from monitor.facts import Instant
-from monitor.notices import Kind, Notice, OpenDuty, Severity, key_of
+from monitor.notices import Kind, Notice, OpenDuty, Severity, Told, key_of
 from tests.outbox_fake import SqliteOutbox
 from tests.receiver import Answer, Receiver, receiving
 from tests.services import alertmanager as services
@@ -46,11 +46,13 @@ def desk(tmp_path: Path) -> SqliteOutbox:
 
 
 @contextmanager
-def alerts_running(desk: SqliteOutbox, url: str) -> Iterator[None]:
+def alerts_running(desk: SqliteOutbox, url: str, beside: Beside | None = None) -> Iterator[None]:
     settings = AlertmanagerSettings(url=url, every_s=1, life_s=LIFE_S, event_life_s=LIFE_S)
     stop = threading.Event()
     thread = threading.Thread(
-        target=run_alerts, args=(desk, [Alertmanager(settings), Log()], clock, stop, 0.05)
+        target=run_alerts,
+        args=(desk, [Alertmanager(settings), Log()], clock, stop, 0.05),
+        kwargs={"beside": beside},
     )
     thread.start()
     try:
@@ -147,6 +149,25 @@ def test_a_move_to_an_earlier_day_is_an_alert_beside_the_duty_and_passes(
 
     assert names == {"FacetallyDutyOpen", "FacetallyDutyMoved"}
     assert left["labels"]["alertname"] == "FacetallyDutyOpen"
+
+
+def test_a_page_that_nobody_has_acknowledged_outlives_an_event_and_then_ends_by_itself(
+    alertmanager: services.Alertmanager, desk: SqliteOutbox, processor: str
+) -> None:
+    gap = replace(told(Kind.GAP, opened(desk, processor)), duty=None)
+    desk.put(gap)
+    unacknowledged = [Told(gap, clock(), lasting=True)]
+    beside = Beside(open_on=lambda _, now: unacknowledged)  # noqa: ARG005 - as OpenOn
+    with alerts_running(desk, alertmanager.url, beside):
+        wait_for(lambda: any(map(is_gap, listed(alertmanager, processor))))
+        time.sleep(2 * LIFE_S)
+        later = listed(alertmanager, processor)
+        unacknowledged.clear()
+        wait_for(lambda: not any(map(is_gap, listed(alertmanager, processor))))
+        left = listed(alertmanager, processor)
+
+    assert sum(map(is_gap, later)) == 1
+    assert [one["labels"]["alertname"] for one in left] == ["FacetallyDutyOpen"]
 
 
 def pages(receiver: Receiver, status: str) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine
 
+from alerts.escalating import Escalating
 from alerts.judging import BySettings
 from alerts.people import Person
 from alerts.routing import Escalation, Route, Routing, Step
 from monitor.facts import Instant
 from monitor.notices import Kind, Notice, Severity
 from monitor.store.muted import Standings
+from monitor.store.pages import Pages
 from tests.integration.store_kit import MINUTE, NOW, SECOND
 from tests.integration.test_store_pages import ALONE, CHANNELS, HOUR, TIMES, Office, Phone, page
 
@@ -222,3 +224,25 @@ def test_a_new_channel_is_not_told_what_somebody_has(engine: Engine) -> None:
     office.send(NOW + HOUR)
 
     assert keys(office, "second") == [page("b").key]
+
+
+def test_of_the_steps_that_a_new_channel_missed_it_is_told_the_last_alone(engine: Engine) -> None:
+    """Ann is of both steps, and her channel is new to a page that another has told."""
+    office = Office(engine, to("third"))
+    office.put(page("a"))
+    office.send(NOW)
+    ann = Person(name="ann", channels=("first",))
+    steps = tuple(Step(after=after, people=("ann",)) for after in (0, 10 * MINUTE))
+    ladder = Escalation(name="duty", steps=steps)
+    routing = Routing(
+        channels=CHANNELS,
+        people=(ann,),
+        escalations=(ladder,),
+        routes=(Route(escalation="duty"),),
+    )
+    office.escalating = Escalating(routing, lambda: TIMES, Pages(engine), office.gauges)
+    restarted(office, routing, NOW + HOUR)
+    for now in (NOW + HOUR, NOW + HOUR + 2 * SECOND, NOW + 2 * HOUR):
+        office.pass_to(now)
+
+    assert office.got()["first"] == [(2, 0)]

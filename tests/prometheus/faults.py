@@ -7,28 +7,28 @@ counts as broken; nothing else is.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Event, Thread
+from threading import Event
 from typing import Any, Final
 
 import psycopg
-from kafka import KafkaProducer
 
 from deploy.grafana.panels import ROWS
+from monitor.measures import MOST_SYSTEMS
 from streams.connection import Connection
 from streams.publish import Outgoing, publish
 from tests.acceptance.command import Facetally
 from tests.homes import event
+from tests.prometheus.scene import PATIENCE, Settings, open_transaction
 from tests.prometheus.watched import Watched
 from tests.receiver import Answer, Behaviour, Request
 from tests.services.kafka import Kafka
 from tests.services.postgres import Postgres
 from tests.workers import until
 
-PATIENCE: Final = 300.0  # a fault takes half a minute; a machine that is busy is not at fault
-SIGNING: Final = "whsec_" + "QUJD" * 8
 READ_ONLY: Final = "ALTER DATABASE {0} SET default_transaction_read_only = on"
 WRITABLE: Final = "ALTER DATABASE {0} RESET default_transaction_read_only"
 CUT: Final = (
@@ -37,66 +37,9 @@ CUT: Final = (
 )
 # Reads go on, and the senders wait: as beside a long migration or a careless session.
 LOCKED: Final = "LOCK TABLE notices, deliveries, channels IN EXCLUSIVE MODE"
-TOPICS: Final = ("watched-faces", "watched-quiet", "watched-bad", "watched-hung")
 HUNG: Final = 1_100  # records: FacetallyLagGrowing asks for more than 1,000
-SETTINGS: Final = """\
-bootstrap_servers = "{kafka}"
-group = "watched"
-
-[[rules]]
-id = "frt.file"
-at_least = {at_least}
-
-[reject_limit]
-rejects = 5
-{topics}
-[[channels]]
-kind = "webhook"
-url = "{receiver}/notices"
-allow_private = true
-secret = "{signing}"
-
-[[channels]]
-kind = "webhook"
-name = "refused"
-url = "{receiver}/refused"
-allow_private = true
-secret = "{signing}"
-
-[[channels]]
-kind = "alertmanager"
-name = "lost"
-url = "{receiver}/lost"
-every_s = 4
-life_s = 60
-
-[[channels]]
-kind = "alertmanager"
-name = "shown"
-url = "{receiver}/shown"
-every_s = 4
-life_s = 60
-
-[[people]]
-name = "ann"
-channels = ["refused"]
-
-[[escalations]]
-name = "duties"
-steps = [{{ after = "0m", people = ["ann"] }}]
-
-[[routes]]
-severities = ["page"]
-channels = ["webhook", "lost", "shown"]
-escalation = "duties"
-"""
-FEEDING: Final = {
-    "watched-faces": "",
-    "watched-quiet": 'processors = ["beta"]\nsilent_after_hours = 0.003',
-    "watched-bad": 'processors = ["epsilon"]',
-    "watched-hung": 'processors = ["delta"]',
-    "watched-never-made": 'processors = ["gamma"]',
-}
+SYSTEMS: Final = MOST_SYSTEMS + 1
+SLOW: Final = "5.5 s"  # FacetallySlowTransactions asks for more than 5
 WATCHDOG: Final = "FacetallyWatchdog"  # fires always
 # FacetallyNoticesStuck of the same channel is told in their place.
 INHIBITED: Final = ("FacetallyNoticesFailing", "FacetallyChannelRefuses")
@@ -135,61 +78,6 @@ def filled_in(expression: str) -> str:
     return expression.replace("$processor", ".*").replace("$__rate_interval", "5m")
 
 
-@contextlib.contextmanager
-def open_transaction(kafka: Kafka, topic: str, events: list[str]) -> Iterator[None]:
-    """Write *events* in a transaction that ends with the block, by being given up."""
-    producer = KafkaProducer(
-        bootstrap_servers=kafka.bootstrap,
-        transactional_id=topic,
-        transaction_timeout_ms=int(PATIENCE * 2000),
-        acks="all",
-    )
-    try:
-        producer.init_transactions()
-        producer.begin_transaction()
-        for one in events:
-            producer.send(topic, one.encode(), partition=0)
-        producer.flush(timeout=60)
-        yield
-        producer.abort_transaction()
-    finally:
-        producer.close(timeout=10)
-
-
-@contextlib.contextmanager
-def beating(kafka: Kafka, topic: str) -> Iterator[Event]:
-    """Let *topic* have a record each second until the event is set, or the block ends."""
-    ended = Event()
-
-    def beat() -> None:
-        connection = Connection(bootstrap_servers=kafka.bootstrap)
-        while not ended.wait(1):
-            publish(connection, topic, [Outgoing(event("beat", processor="beta").encode())])
-
-    thread = Thread(target=beat)
-    thread.start()
-    try:
-        yield ended
-    finally:
-        ended.set()
-        thread.join()
-
-
-class Settings:
-    """The settings of the processes, which are written anew for some faults."""
-
-    def __init__(self, kafka: Kafka, receiver: str) -> None:
-        self._given = {"kafka": kafka.bootstrap, "receiver": receiver, "signing": SIGNING}
-
-    def text(self, *topics: str, at_least: int = 3) -> str:
-        """Return the settings that read *topics*, all of them where none is named."""
-        tables = "".join(
-            f'\n[[topics]]\nname = "{one}"\nsource = "cloudevents"\n{FEEDING[one]}\n'
-            for one in topics or FEEDING
-        )
-        return SETTINGS.format(topics=tables, at_least=at_least, **self._given)
-
-
 class Faults:
     """Brings about each fault and notes what was told; *roads* is who has to hear which alert.
 
@@ -217,6 +105,7 @@ class Faults:
         until(partial(self._answered, "facetally_rejected_records"), PATIENCE)
         self._quiet_before(*self._silent_first)
         with self._at_work():
+            self._reject_more()
             self._told(*at_work)
             self._known(*INHIBITED)
             self._world.note_families()
@@ -224,10 +113,14 @@ class Faults:
         self._database_away()
         self._broker_away()
         self._show_panels()
+        self._database_slow()
         self._settings_replaced()
         self._senders_locked_out()
         self._processes_killed()
         self._topics_left_out()
+        self._started_again_and_again()
+        self._files_run_out()
+        self._told_to_the_log_alone()
         return self.run
 
     # What every fault does.
@@ -292,10 +185,17 @@ class Faults:
         people = [event(f"P{number}", time="2026-03-02T08:00:00Z") for number in range(3)]
         waiting = [event(f"D{number}", processor="delta") for number in range(3)]
         others = [event(name, processor=name) for name in ("beta", "gamma")]
+        others += [event("S0", processor="zeta", system=f"gate {n}") for n in range(SYSTEMS)]
         odd = [event("odd", kind="face.nonsense"), event(None, kind="x")]
         self._put(*people, *waiting, *others, *odd)
         self._put(*[event("odd", kind="face.nonsense")] * 20, topic="watched-bad")
         until(lambda: bool(self._facetally.duties()), PATIENCE)
+
+    def _reject_more(self) -> None:
+        """A rate wants a counter that was scraped before it rises, of good records as well."""
+        rejected = 'facetally_records_rejected_total{topic="watched-faces"}'
+        until(partial(self._answered, rejected), PATIENCE)
+        self._put(event("odd", kind="face.nonsense"), event("P0"))
 
     def _cut_off_a_file(self) -> None:
         cut = self._facetally.home / "cut.ndjson"
@@ -357,12 +257,29 @@ class Faults:
             until(partial(self._answered, wanted), 20)
             self.run.panels[f"{title}: {expression}"] = self._world.prometheus.query(wanted)
 
+    def _database_slow(self) -> None:
+        """Let the worker wait within a transaction for a table that somebody has locked."""
+        self._quiet_before("FacetallySlowTransactions")
+        with self._connected() as connection, connection.transaction():
+            connection.execute(b"LOCK TABLE positions IN EXCLUSIVE MODE")
+            self._put(event("P11"))
+            assert until(self._somebody_waits, PATIENCE)
+        self._told("FacetallySlowTransactions")
+
+    def _somebody_waits(self) -> bool:
+        with self._connected() as connection:
+            waiting = (
+                "SELECT FROM pg_stat_activity WHERE datname = current_database() "
+                f"AND wait_event_type = 'Lock' AND now() - xact_start > interval '{SLOW}'"
+            )
+            return connection.execute(waiting.encode()).fetchone() is not None
+
     def _settings_replaced(self) -> None:
         """Others hold than those of the worker, so that what is due between batches fails."""
         self._quiet_before("FacetallyChecksFailing")
         self._facetally.settings.write_text(self._settings.text("watched-quiet", at_least=4))
         more = self._facetally.home / "more.ndjson"
-        more.write_text(event("P11") + "\n")
+        more.write_text(event("P12") + "\n")
         self._facetally.good("apply", "--take-settings", "--source", "cloudevents", str(more))
         self._told("FacetallyChecksFailing")
 
@@ -396,3 +313,27 @@ class Faults:
         self._facetally.settings.write_text(self._settings.text("watched-never-made"))
         self._world.worker.start()
         self._told("FacetallyNothingRead")
+
+    def _started_again_and_again(self) -> None:
+        """It has started twice again already, within what is an hour to the quick rule."""
+        self._quiet_before("FacetallyRestarting")
+        for _ in range(2):
+            self._world.worker.kill()
+            now = time.time() - 1  # it is told in hundredths of a second, by the kernel's clock
+            self._world.worker.start()
+            scraped = f'process_start_time_seconds{{job="facetally-worker"}} > {now}'
+            until(partial(self._answered, scraped), PATIENCE)
+        self._told("FacetallyRestarting")
+
+    def _files_run_out(self) -> None:
+        """Let the process have hardly more open files than it has open now."""
+        self._quiet_before("FacetallyOpenFiles")
+        with self._world.worker.narrowed():
+            self._told("FacetallyOpenFiles")
+
+    def _told_to_the_log_alone(self) -> None:
+        self._quiet_before("FacetallyNobodyTold")
+        self._world.alerts.kill()
+        self._facetally.settings.write_text(self._settings.text("watched-quiet", telling=""))
+        self._world.alerts.start()
+        self._told("FacetallyNobodyTold")

@@ -15,17 +15,10 @@ import pytest
 from deploy.grafana.panels import ROWS
 from tests.acceptance.command import Facetally, Forker
 from tests.conftest import REPOSITORY
-from tests.prometheus.faults import (
-    INHIBITED,
-    TOPICS,
-    WATCHDOG,
-    Faults,
-    Run,
-    Settings,
-    answering,
-    beating,
-)
+from tests.prometheus.faults import INHIBITED, WATCHDOG, Faults, Run, answering
+from tests.prometheus.scene import TOPICS, Settings, beating
 from tests.prometheus.shipped import RULES, alerts
+from tests.prometheus.test_last_mile import ROADS as LAST_MILE
 from tests.prometheus.watched import watched
 from tests.receiver import receiving
 from tests.services import alertmanager as alertmanagers
@@ -44,12 +37,14 @@ AT_WORK: Final = {
     "FacetallyTopicSilent": "warnings",
     "FacetallyNumberUnverified": "warnings",
     "FacetallyRecordsRejected": "warnings",
+    "FacetallyRejectShare": "warnings",
     "FacetallyPageUnacknowledged": "page",
     "FacetallyResponderUnreachable": "page",
     "FacetallyEscalationStepUnreachable": "page",
     "FacetallyPartitionStalled": "page",
     "FacetallyReachPending": "warnings",
     "FacetallyLagGrowing": "warnings",
+    "FacetallySeriesLeftOut": "warnings",
     "FacetallyWorkerMissing": "warnings",
     "FacetallyLedgerExportedTwice": "warnings",
 }
@@ -57,6 +52,7 @@ ROADS: Final = AT_WORK | {
     "FacetallyKeepingStalled": "page",
     "FacetallyLedgerUnreadable": "page",
     "FacetallyReadingStalled": "page",
+    "FacetallySlowTransactions": "warnings",
     "FacetallyChecksFailing": "page",
     "FacetallySenderStuck": "page",
     "FacetallyAuditRewritten": "page",
@@ -66,6 +62,9 @@ ROADS: Final = AT_WORK | {
     "FacetallyPartitionUnread": "page",
     "FacetallyClockWrong": "page",
     "FacetallyNothingRead": "page",
+    "FacetallyRestarting": "warnings",
+    "FacetallyOpenFiles": "warnings",
+    "FacetallyNobodyTold": "warnings",
 }
 FAULTS: Final = [name for name in (*ROADS, *INHIBITED) if name != WATCHDOG]
 # Checked by promtool alone, and why.
@@ -73,22 +72,12 @@ BY_PROMTOOL: Final = {
     "FacetallyCalendarOver": "the shipped calendar of this year cannot be taken out, and the clock "
     "of Prometheus is the machine's",
     "FacetallyCalendarEnding": "the same: it fires or not by the day on which the test runs",
-    "FacetallyRestarting": "asks for four starts within an hour; each takes seconds",
-    "FacetallyOpenFiles": "asks for hundreds of connections at once",
     "FacetallyPartitionHeld": "the gauge is gone for a moment at each new try, once a minute, so "
     "when this comes has no bound (it did, after 4 s and after 4 minutes)",
     "FacetallyPositionsMoved": "asks for twenty batches that another worker took",
-    "FacetallySlowTransactions": "asks for a quarter of an hour of transactions of five seconds",
     "FacetallySnapshotRunning": "asks for a first snapshot that does not end in a day",
     "FacetallyRecountPending": "a look back of so few people is over before it is seen",
-    "FacetallyRejectShare": "asks for rates of a topic that goes on; here it is stopped at once",
-    "FacetallySeriesLeftOut": "asks for more processors than are shown",
     "FacetallySenderErrors": "its cause here, the database, is told in its place",
-    "FacetallyNobodyTold": "asks for settings without a channel that reaches anybody; these have",
-    "FacetallyNotificationsFailing": "about Alertmanager itself: test_last_mile, where it is run",
-    "FacetallyAlertsDropped": "about Prometheus itself, as above",
-    "FacetallyRulesFailing": "about Prometheus itself, as above",
-    "FacetallyLastMileUnwatched": "fires in this run, which scrapes neither of the two",
 }
 
 
@@ -143,8 +132,8 @@ def test_what_follows_from_it_reaches_alertmanager_which_tells_the_cause(
 def test_every_alert_has_a_fault_here_or_a_reason_why_not() -> None:
     shipped = {one.name for one in alerts(*RULES)}
 
-    assert shipped == {*ROADS, *INHIBITED, *BY_PROMTOOL}
-    assert not BY_PROMTOOL.keys() & {*ROADS, *INHIBITED}
+    assert shipped == {*ROADS, *INHIBITED, *LAST_MILE, *BY_PROMTOOL}
+    assert not BY_PROMTOOL.keys() & {*ROADS, *INHIBITED, *LAST_MILE}
 
 
 @pytest.mark.parametrize("name", FAULTS)

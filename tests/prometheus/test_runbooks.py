@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,6 +56,15 @@ READING: Final = {
     "status",
     "verify",
 }
+# What changes something and is possible where a duty is open, whatever brought the page on.
+CHANGING: Final = (
+    "ack acme/frt.file",
+    "apply",
+    "duty annul acme --rule frt.file",
+    "duty correct",
+    "filing pack",
+    "filing submitted",
+)
 RULE: Final = '[[rules]]\nid = "frt.file"\nat_least = 2\n'
 FENCE: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -85,8 +96,11 @@ def words_of(command: str) -> list[str]:
 
 def tried(command: str) -> bool:
     """Whether it only reads; a calendar that is not published yet cannot be read."""
-    reading = any(f"{command} ".startswith(f"facetally {one} ") for one in READING)
-    return reading and "2027.toml" not in command
+    return begins(command, READING) and "2027.toml" not in command
+
+
+def begins(command: str, words: Iterable[str]) -> bool:
+    return any(f"{command} ".startswith(f"facetally {one} ") for one in words)
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +121,19 @@ def test_commands_that_read_answer_as_the_runbooks_say(
     monkeypatch.chdir(store.path)
 
     assert store.run(*words_of(command)).code == 0
+
+
+@pytest.mark.parametrize("command", [one for one in COMMANDS if begins(one, CHANGING)])
+def test_commands_that_change_something_do_what_the_runbooks_say(
+    command: str, store: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each on a copy of its own: a day that lies ahead would be refused."""
+    copy = Home(Path(shutil.copytree(store.path, tmp_path / "copy")))
+    monkeypatch.chdir(copy.path)
+
+    answer = copy.run(*words_of(command))
+
+    assert (answer.code, answer.err) == (0, "")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -165,6 +192,14 @@ def test_each_runbook_says_what_is_at_stake_how_to_look_what_to_do_and_whom_to_t
     assert tuple(parts) == HEADINGS
     assert all(part.strip() for part in parts.values())
     assert FENCE.search(parts["## Look"])
+
+
+def test_amtool_is_told_where_alertmanager_is_where_it_asks_it() -> None:
+    """Without it amtool has no address, unless somebody has made a file for it."""
+    asking = re.compile(r"amtool (?:alert|silence|config) (?!.*--config\.file)[^`\n]*")
+    found = {book.stem: asking.findall(book.read_text(encoding="utf-8")) for book in BOOKS}
+
+    assert {stem: lines for stem, lines in found.items() if lines} == {}
 
 
 @pytest.mark.parametrize("book", sorted(RUNBOOKS.glob("*.md")), ids=stem)

@@ -56,7 +56,7 @@ class Alertmanager:
             ],
             log=self._home / "alertmanager.log",
         )
-        self._process.until(self._answers, seconds=20)
+        self._process.until(self._answers, seconds=60)
 
     def stop(self) -> None:
         """Stop it. Alerts live in its memory only: after ``start`` there are none."""

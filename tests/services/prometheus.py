@@ -25,7 +25,9 @@ def available() -> str | None:
 class Prometheus:
     """A running Prometheus at ``url``, until the block ends."""
 
-    def __init__(self, configuration: str) -> None:
+    def __init__(self, configuration: str, resend: str = "5s") -> None:
+        """Have it post what fires again after *resend*; four of these later it has ended."""
+        self._resend = resend
         self.url = f"http://{LOOPBACK}:{free_port()}"
         self._home = guardian().directory("prometheus")
         (self._home / "prometheus.yml").write_text(configuration)
@@ -40,6 +42,8 @@ class Prometheus:
                 f"--web.listen-address={self.url.removeprefix('http://')}",
                 # Or the alerts that were pending at a start wait for ten minutes more.
                 "--rules.alert.for-grace-period=0s",
+                # What fires before Alertmanager is discovered would come with the next post only.
+                f"--rules.alert.resend-delay={self._resend}",
             ],
             log=self._home / "prometheus.log",
         )

@@ -10,7 +10,7 @@ import pytest
 
 from alerts.channel import Channel, NotDelivered
 from alerts.outbox import Retry, send_next
-from alerts.service import Sender, run_alerts
+from alerts.service import Beside, Sender, run_alerts
 from monitor.facts import Instant
 from monitor.notices import Claim, Notice, OpenDuty, Told
 from tests.channel_fakes import Counted, Scripted, Showing
@@ -32,8 +32,9 @@ def sender(
     channel: Channel,
     counted: Counted | None = None,
     uptime: Callable[[], Instant] = lambda: 0,
+    beside: Beside | None = None,
 ) -> Sender:
-    return Sender(desk, channel, STEADY, counted or Counted(), uptime)
+    return Sender(desk, channel, STEADY, counted or Counted(), uptime, beside or Beside())
 
 
 class Turns:
@@ -117,6 +118,22 @@ def test_what_was_told_is_told_again_until_its_life_is_over_also_by_who_has_just
         (NOW + 3599 * SECOND, told),
         (NOW + 3660 * SECOND, []),
     ]
+
+
+def test_a_page_that_goes_on_is_told_once_as_that_and_also_after_its_life(
+    desk: SqliteOutbox,
+) -> None:
+    desk.put(notice("a"))
+    desk.put(notice("b"))
+    for _ in range(2):
+        send_next(desk, Scripted(), NOW, STEADY)
+    lasting, ended = Told(notice("a"), NOW, lasting=True), Told(notice("b"), NOW)
+    channel = Showing()
+    beside = Beside(open_on=lambda name, _: [lasting] if name == channel.name else [])
+    for at in (NOW, NOW + 3600 * SECOND):
+        sender(desk, channel, beside=beside).show(at)
+
+    assert channel.told == [(NOW, [lasting, ended]), (NOW + 3600 * SECOND, [lasting])]
 
 
 def test_what_a_clock_that_was_far_ahead_has_marked_is_not_told_for_as_long(

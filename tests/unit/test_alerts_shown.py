@@ -14,6 +14,7 @@ from alerts.channels.alertmanager import Alertmanager, AlertmanagerSettings
 from alerts.channels.http import rfc3339
 from alerts.channels.log import Log, line
 from alerts.channels.webhook import payload
+from monitor.facts import Instant
 from monitor.notices import ClosedDuty, Kind, Notice, Severity, Told
 from tests.outbox_contract import NOW, SECOND, duty, notice
 from tests.receiver import Answer, Request, receiving
@@ -27,6 +28,10 @@ def manager(url: str, **changes: object) -> Alertmanager:
 
 def posted_to(receiver_requests: list[Request]) -> list[dict[str, object]]:
     [request] = receiver_requests
+    return alerts_of(request)
+
+
+def alerts_of(request: Request) -> list[dict[str, object]]:
     assert request.path == "/am/api/v2/alerts"
     alerts: list[dict[str, object]] = json.loads(request.body)
     return alerts
@@ -121,6 +126,31 @@ def test_an_event_is_posted_again_as_the_very_same_alert_and_a_duty_as_its_state
         manager(f"{second.url}/am").show([], [], told, NOW + 61 * SECOND)
 
     assert posted_to(second.requests) == posted_to(first.requests)
+
+
+@pytest.mark.parametrize(
+    ("sent_at", "now", "ends"),
+    [
+        # No shorter than what nobody has to take on.
+        (NOW, NOW + 60 * SECOND, NOW + 600 * SECOND),
+        # After that it goes on as a duty does.
+        (NOW, NOW + 900 * SECOND, NOW + 930 * SECOND),
+        # Marked by a clock that was a year ahead.
+        (NOW + 365 * 86_400 * SECOND, NOW, NOW + 600 * SECOND),
+    ],
+)
+def test_a_page_that_goes_on_is_the_same_alert_with_an_end_ahead(
+    sent_at: Instant, now: Instant, ends: Instant
+) -> None:
+    event = notice("a", kind=Kind.GAP)
+    with receiving(Answer(200)) as receiver:
+        channel = manager(f"{receiver.url}/am", event_life_s=600, every_s=10, life_s=30)
+        channel.send(event, sent_at)
+        channel.show([], [], [Told(event, sent_at, lasting=True)], now)
+    [[sent], [shown]] = [alerts_of(request) for request in receiver.requests]
+
+    assert shown["labels"] == sent["labels"]
+    assert shown["endsAt"] == rfc3339(ends)
 
 
 def test_facts_and_words_in_both_languages_are_annotations() -> None:

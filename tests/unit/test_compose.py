@@ -19,6 +19,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from alerts.deadman.service import PATH, DeadmanSettings
+from deploy.reading import BadConfig
 from deploy.settings import Settings, load
 from tests.conftest import REPOSITORY
 from tests.parsing import parsed
@@ -34,6 +36,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((HERE / "compose.yml").read_text("utf-8
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = sorted(name for name, one in SERVICES.items() if one["image"].startswith("facetally:"))
 ONCE = {"migrate", "grants", "ical"}
+KEEPING = [name for name in OURS if name != "deadman"]  # a database, that is
 SCRAPED = yaml.safe_load((HERE / "prometheus.yml").read_text("utf-8"))
 DOCKERFILE = (HERE / "Dockerfile").read_text("utf-8")
 
@@ -45,13 +48,22 @@ def binds(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield source, target
 
 
-def settings_of(name: str, secrets: Path) -> Settings:
+def file_of(name: str) -> Path:
+    """Return the settings file that the service reads."""
+    mounted = {target: HERE / source for source, target in binds(SERVICES[name])}
+    return mounted[SERVICES[name]["command"][1]]
+
+
+def settings_of(name: str, secrets: Path, text: str = "5e" * 32) -> Settings:
     """Load the settings as the service would: its variables, its files, secrets of our own."""
     environ = {key: str(value) for key, value in SERVICES[name]["environment"].items()}
     for secret in SERVICES[name]["secrets"]:
-        (secrets / secret).write_text("5e" * 32)
+        (secrets / secret).write_text(text)
+        (secrets / secret).chmod(0o600)
     here = {key: value.replace("/run/secrets", str(secrets)) for key, value in environ.items()}
-    return load(str(HERE / "facetally.toml"), here)
+    file = secrets / "facetally.toml"
+    file.write_text(file_of(name).read_text("utf-8").replace("/run/secrets", str(secrets)))
+    return load(str(file), here)
 
 
 def test_the_schema_is_the_one_that_was_judged_by() -> None:
@@ -188,11 +200,12 @@ def test_its_secrets_are_those_its_variables_name(name: str) -> None:
         for value in service["environment"].values()
         if str(value).startswith("/run/secrets/")
     }
+    named |= set(re.findall(r'"/run/secrets/([\w-]+)"', file_of(name).read_text("utf-8")))
 
     assert named == set(service["secrets"])
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", KEEPING)
 def test_the_settings_of_a_service_name_services_and_their_ports(name: str, tmp_path: Path) -> None:
     settings = settings_of(name, tmp_path)
     kafka = SERVICES["kafka"]["environment"]
@@ -238,6 +251,31 @@ def test_prometheus_scrapes_every_process_where_it_serves_and_tells_the_alertman
         f":{port}/metrics" in SERVICES[name]["healthcheck"]["test"][-1]
         for name in ("worker-1", "worker-2", "alerts")
     )
+
+
+def test_the_dead_mans_receiver_is_where_alertmanager_posts_and_hears_who_is_there(
+    tmp_path: Path,
+) -> None:
+    settings = settings_of("deadman", tmp_path, "dingtalk://c4fa1c4fa1c4fa1c4fa1c4fa1")
+    told = yaml.safe_load((HERE / "../alertmanager/alertmanager.yml").read_text("utf-8"))
+    (road,) = [one for one in told["receivers"] if one["name"] == "deadman"]
+    url = urlsplit(road["webhook_configs"][0]["url"])
+
+    assert isinstance(settings.deadman, DeadmanSettings)
+    assert settings.deadman.address == f"0.0.0.0:{url.port}"
+    assert (url.hostname, url.path) == ("deadman", PATH)
+    assert settings.deadman.installations == (SCRAPED["global"]["external_labels"]["installation"],)
+    assert settings.deadman.channels == ("pager",)
+    assert f":{url.port}/health" in SERVICES["deadman"]["healthcheck"]["test"][-1]
+    assert set(SERVICES["deadman"]["networks"]) & set(SERVICES["alertmanager"]["networks"])
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_a_dead_mans_receiver_that_can_page_nobody_does_not_start(
+    tmp_path: Path, text: str
+) -> None:
+    with pytest.raises(BadConfig, match="url_file: the file is empty"):
+        settings_of("deadman", tmp_path, text)
 
 
 def test_promtool_takes_the_configuration_with_all_of_our_rules(

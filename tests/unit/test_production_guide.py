@@ -83,7 +83,7 @@ def test_every_file_of_ours_that_is_named_is_there() -> None:
 
 def test_every_secret_of_the_compose_file_is_made_and_opened_for_its_reader() -> None:
     files = {f"deploy/compose/{one['file'][2:]}" for one in SERVICES["secrets"].values()}
-    made = {words[-1] for words in of("openssl")}
+    made = {words[-1] for words in (*of("openssl"), *of("install"))}
     (opened,) = of("chmod")
 
     assert files <= made

@@ -14,6 +14,8 @@ from alerts.channels.alertmanager import AlertmanagerSettings
 from alerts.channels.apprise_channel import AppriseSettings
 from alerts.channels.log import LogSettings
 from alerts.channels.webhook import WebhookSettings
+from alerts.deadman.pulse import Patience
+from alerts.deadman.service import DeadmanSettings
 from alerts.people import Hours, Person
 from alerts.routing import Escalation, Route, Routing, Step
 from deploy.channels import Unready
@@ -121,6 +123,7 @@ def test_a_topic_is_silent_by_its_own_hours_or_by_those_of_the_root(here: Path) 
 TABLES = {
     "acknowledge",
     "channels",
+    "deadman",
     "early_warnings",
     "escalations",
     "groups",
@@ -636,6 +639,54 @@ REFUSED: Mapping[str, tuple[str, str]] = {
         '[acknowledge]\naddress = "127.0.0.1:1"',
         "acknowledge.secret: is missing; give secret, secret_file or secret_env",
     ),
+    "a dead man's receiver whose channel is not there": (
+        f'{HOOK}[deadman]\nchannels = ["pager"]',
+        "deadman.channels: there is no channel 'pager'; there are webhook",
+    ),
+    "a dead man's receiver that pages a log": (
+        "[deadman]",
+        "deadman.channels: give one that reaches somebody by itself",
+    ),
+    "a dead man's receiver that pages an Alertmanager": (
+        f'{HOOK}{ALERTMANAGER}{LOG}[deadman]\nchannels = ["alertmanager", "log"]',
+        "an Alertmanager may be what is dead",
+    ),
+    "a dead man's receiver of nothing": (
+        f"{HOOK}[deadman]\ninstallations = []",
+        "deadman.installations: name one, or leave it out",
+    ),
+    "a dead man's receiver that pages nobody": (
+        f"{HOOK}[deadman]\nchannels = []",
+        "deadman.channels: name one, or leave it out",
+    ),
+    "a strange installation that is to be heard": (
+        f'{HOOK}[deadman]\ninstallations = ["The City"]',
+        "deadman.installations: 1 to 63 of a-z",
+    ),
+    "a silence that is no time": (
+        f'{HOOK}[deadman]\nsilence = "soon"',
+        'deadman.silence: must be a time such as "30m"',
+    ),
+    "a silence that is over at once": (
+        f'{HOOK}[deadman]\nsilence = "0m"',
+        "deadman.silence: must be more than nothing",
+    ),
+    "a repeat without an end": (
+        f'{HOOK}[deadman]\nrepeat = "0s"',
+        "deadman.repeat: must be more than nothing",
+    ),
+    "a dead man's receiver at no address": (
+        f'{HOOK}[deadman]\naddress = "localhost"',
+        "deadman.address: must be HOST:PORT",
+    ),
+    "a token that can be guessed": (
+        f'{HOOK}[deadman]\ntoken = "secret"',
+        "deadman.token: at least 16",
+    ),
+    "a key of the dead man's receiver that is not there": (
+        f'{HOOK}[deadman]\npeople = ["ann"]',
+        "deadman.people: no such setting",
+    ),
     "a weak secret of acknowledgements": (
         f'[acknowledge]\naddress = "127.0.0.1:1"\nsecret = "{PASSWORD}"',
         "acknowledge.secret: must be whsec_",
@@ -732,6 +783,7 @@ SECTIONS: Mapping[str, str] = {
     "[[routes]]": '[[routes]]\nchannels = ["log"]\n',
     "[reminders]": "[reminders]\n",
     "[acknowledge]": f'[acknowledge]\naddress = "127.0.0.1:1"\nsecret = "{WEBHOOK}"\n',
+    "[deadman]": f"{HOOK}[deadman]\n",
     "[[channels]] of kind log": '[[channels]]\nkind = "log"\n',
 }
 
@@ -768,6 +820,23 @@ def test_a_secret_of_acknowledgements_that_is_not_here_stops_nobody_who_takes_no
 
     assert isinstance(settings.acknowledging, Unready)
     assert settings.acknowledging.why.startswith(f"acknowledge.{key}_file: cannot be read")
+
+
+def test_the_dead_mans_receiver_listens_here_and_pages_everybody_without_more(here: Path) -> None:
+    found = read(here, f"{HOOK}{APPRISE}[deadman]\n").deadman
+
+    assert isinstance(found, DeadmanSettings)
+    assert found.address == "127.0.0.1:9466"
+    assert found.channels == ("webhook", "apprise")
+    assert found.patience == Patience(silence=300_000_000, repeat=3_600_000_000)
+    assert (found.installations, found.token) == ((), None)
+
+
+def test_a_token_that_is_not_here_stops_nobody_who_hears_no_watchdog(here: Path) -> None:
+    found = read(here, f'{HOOK}[deadman]\ntoken_file = "no"\n').deadman
+
+    assert isinstance(found, Unready)
+    assert found.why.startswith("deadman.token_file: cannot be read")
 
 
 def test_a_secret_of_acknowledgements_may_be_in_the_environment(here: Path) -> None:

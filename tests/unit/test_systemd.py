@@ -23,7 +23,10 @@ FOLDER = REPOSITORY / "deploy" / "systemd"
 UNITS = sorted(FOLDER.glob("*.*"))
 WRAPPER = FOLDER / "facetally"
 SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
+DEADMAN = FOLDER / "facetally-deadman.service"
 PROGRAM = "/opt/facetally/bin/facetally"
+OURS = [unit for unit in SERVICES if f"ExecStart={PROGRAM}" in unit.read_text("utf-8")]
+KEEPING = [unit for unit in OURS if unit != DEADMAN]  # a database, that is
 # Ten is the worst, and nothing that does anything gets 0; what is asked for is 2.0.
 MOST_EXPOSED = 20
 
@@ -122,7 +125,7 @@ def test_a_service_that_is_not_hardened_would_be_found(installed: Path, tmp_path
     assert done.returncode != 0
 
 
-@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", OURS, ids=lambda unit: unit.name)
 def test_the_command_is_one_that_facetally_has(unit: Path) -> None:
     (line,) = section(unit, "Service")["ExecStart"]
     program, *words = shlex.split(line)
@@ -132,7 +135,7 @@ def test_the_command_is_one_that_facetally_has(unit: Path) -> None:
     assert parsed(words).info_name == words[2] or words[2:] == ["db", "upgrade"]
 
 
-@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", KEEPING, ids=lambda unit: unit.name)
 def test_variables_are_ones_that_the_settings_know_and_secrets_are_credentials(unit: Path) -> None:
     guide = (REPOSITORY / "docs" / "settings.md").read_text("utf-8")
     root = guide.partition("## The root")[2].partition("\n## ")[0]
@@ -147,7 +150,25 @@ def test_variables_are_ones_that_the_settings_know_and_secrets_are_credentials(u
     assert credentials == read == {"secret", "database-password"}
 
 
-@pytest.mark.parametrize("name", ["facetally-worker@.service", "facetally-alerts.service"])
+def test_a_calendar_that_cannot_be_written_is_told() -> None:
+    """Nothing else would say so: neither process nor metric is behind it."""
+    (told_by,) = section(FOLDER / "facetally-ical.service", "Unit")["OnFailure"]
+
+    assert (FOLDER / told_by.replace("%n", "")).is_file()
+
+
+def test_the_dead_mans_receiver_is_given_nothing_of_the_database() -> None:
+    service, unit = section(DEADMAN, "Service"), section(DEADMAN, "Unit")
+
+    assert environment(DEADMAN) == {}
+    assert "LoadCredential" not in service
+    assert "postgresql" not in unit["After"][0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["facetally-worker@.service", "facetally-alerts.service", "facetally-deadman.service"],
+)
 def test_what_runs_for_ever_is_watched_and_comes_back(name: str) -> None:
     service = section(REPOSITORY / "deploy" / "systemd" / name, "Service")
     unit = section(REPOSITORY / "deploy" / "systemd" / name, "Unit")

@@ -96,6 +96,8 @@ FACTS: Mapping[Kind, Body] = {
         "escalation_round": 0,
         "people": "s1, s2",
     },
+    Kind.WATCHDOG_SILENT: {"watched": "s1", "last_beat_at": NOW, "listening_since": NOW},
+    Kind.WATCHDOG_HEARD: {"watched": "s1", "silent_since": NOW},
     Kind.TEST: {},
 }
 # Names of programs, commands and settings, and ids: the same in every language.
@@ -298,6 +300,7 @@ def test_a_page_says_how_it_is_acknowledged_and_nothing_else_does(
     assert line not in lines(Kind.DUTY_OPENED, Severity.WARNING)
     assert line not in lines(Kind.TEST, Severity.PAGE)
     assert line not in lines(Kind.ESCALATED, Severity.PAGE)
+    assert line not in lines(Kind.WATCHDOG_SILENT, Severity.PAGE)  # no database knows it
 
 
 def test_the_same_notice_gives_the_same_message() -> None:

@@ -1,0 +1,46 @@
+"""Pages that go on: what a channel has delivered, until somebody has acknowledged it.
+
+For a receiver to which a page is a state. An event ends there by its age, while what it tells of
+may go on and nobody may have it yet; so it is shown for as long as it is an open page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from alerts.judging import Standings
+from alerts.routing import PAGES
+from monitor.facts import Instant
+from monitor.notices import Notice, Severity, Told
+
+
+class OpenPage(Protocol):
+    """A page that nobody has acknowledged and whose matter is not over."""
+
+    @property
+    def notice(self) -> Notice: ...
+    @property
+    def told(self) -> Mapping[str, Instant | None]: ...
+
+
+class OpenPages(Protocol):
+    """What is asked of the store."""
+
+    def open_pages(self, severities: Collection[Severity], now: Instant) -> Sequence[OpenPage]: ...
+
+
+class Lasting:
+    """Which pages go on, by *pages*; a silence keeps one back for as long as it is in force."""
+
+    def __init__(self, pages: OpenPages, standings: Standings) -> None:
+        self._pages, self._standings = pages, standings
+
+    def open_on(self, channel: str, now: Instant) -> Sequence[Told]:
+        """Return the open pages that *channel* has delivered, oldest first."""
+        return [
+            Told(page.notice, at, lasting=True)
+            for page in self._pages.open_pages(PAGES, now)
+            if (at := page.told.get(channel)) is not None
+            and self._standings.standing(page.notice, now).muted(page.notice, now) is None
+        ]
