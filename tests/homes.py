@@ -115,11 +115,15 @@ class Home:
         return {one["processor"]: one["individuals"] for one in found}
 
     def _env(self, env: Mapping[str, str] | None) -> dict[str, str | None]:
-        return {"FACETALLY_SECRET": self.secret, "FACETALLY_CONFIG": None, **(env or {})}
+        # Where the tests run a terminal may have a width: commands here write into a pipe.
+        base = {"FACETALLY_CONFIG": None, "COLUMNS": None, "LINES": None}
+        return {"FACETALLY_SECRET": self.secret, **base, **(env or {})}
 
     def _environ(self, env: Mapping[str, str] | None, *, add: bool = False) -> dict[str, str]:
         base = {} if add else dict(os.environ)
-        return {**base, **{k: v for k, v in self._env(env).items() if v is not None}}
+        wanted = self._env(env)
+        kept = {k: v for k, v in base.items() if k not in wanted}
+        return {**kept, **{k: v for k, v in wanted.items() if v is not None}}
 
 
 def _program() -> list[str]:

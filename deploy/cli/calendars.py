@@ -8,7 +8,6 @@ from datetime import date
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -22,6 +21,7 @@ from deploy.cli.common import (
     said,
     settings_of,
 )
+from deploy.cli.telling import wide_console
 from deploy.settings import Settings, has_settings
 from deploy.wiring import clock, files_and_kept
 from monitor.calendars import Sheet, Year, read_sheet, read_sheets
@@ -258,7 +258,7 @@ def _show_rows(rows: Sequence[dict[str, object]]) -> None:
         shown = {**row, "in use": "yes" if row["in_use"] else "no"}
         shown["working days"] = row["working_days"]
         table.add_row(*(escape(str(shown[name] or "")) for name in columns))
-    Console().print(table)
+    wide_console().print(table)
 
 
 def _text_of(year: Year, sheets: Sequence[Sheet]) -> str:

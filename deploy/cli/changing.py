@@ -6,7 +6,6 @@ import json
 from datetime import date
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -21,6 +20,7 @@ from deploy.cli.common import (
     said,
 )
 from deploy.cli.filing import WhenType
+from deploy.cli.telling import wide_console
 from deploy.wiring import clock
 from monitor.changes import SEEN, ChangeKind
 from monitor.duties import as_json as duty_json
@@ -68,7 +68,7 @@ def list_command(config: str | None, *, as_json: bool, everything: bool) -> None
             one.by or "",
         )
         table.add_row(*map(escape, cells))
-    Console().print(table)
+    wide_console().print(table)
 
 
 @change.command("record")

@@ -8,7 +8,6 @@ from datetime import date
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -23,6 +22,7 @@ from deploy.cli.common import (
     said,
 )
 from deploy.cli.pack import pack_command
+from deploy.cli.telling import wide_console
 from deploy.wiring import clock
 from monitor.duties import Duty
 from monitor.duties import as_json as duty_json
@@ -165,7 +165,7 @@ def list_command(config: str | None, *, as_json: bool, processor: str | None) ->
         table.add_column(column)
     for name, judged in told:
         table.add_row(*map(escape, (name, *_cells(judged))))
-    Console().print(table)
+    wide_console().print(table)
 
 
 @filing.command("show")

@@ -81,7 +81,7 @@ def status_command(config: str | None, *, as_json: bool, as_of: Instant | None) 
 
 
 def _show_status(found: Status, ahead: Outlooks, groups: Sequence[GroupNumber]) -> None:
-    console = Console()
+    console = wide_console()
     table = Table(title="Stored individuals")
     for name in ("processor", "individuals", "research", "threshold", "reached", "number"):
         table.add_column(name, justify="right" if name in {"individuals", "research"} else "left")
@@ -190,7 +190,7 @@ def positions_command(config: str | None, *, as_json: bool) -> None:
     for one in found:
         row = (one["topic"], one["partition"], one["next_offset"], one["passed"], one["at_end"])
         table.add_row(*(escape(str(cell)) for cell in row))
-    Console().print(table)
+    wide_console().print(table)
 
 
 @click.command("verify")

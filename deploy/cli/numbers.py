@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import date
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -23,6 +22,7 @@ from deploy.cli.common import (
 )
 from deploy.cli.filing import WhenType
 from deploy.cli.shapes import outlook_words
+from deploy.cli.telling import wide_console
 from deploy.wiring import clock
 from monitor.duties import Duty
 from monitor.duties import as_json as duty_json
@@ -258,7 +258,7 @@ def forecast_command(config: str | None, *, as_json: bool, processor: str | None
         threshold = f"{rule} >= {forecast.at_least:,}"
         cells = (escape(one), escape(threshold), f"{forecast.individuals:,}", rate)
         table.add_row(*cells, outlook_words(forecast))
-    Console().print(table)
+    wide_console().print(table)
 
 
 COMMANDS = (number_group, event_command, incident_command, forecast_command)

@@ -118,6 +118,10 @@ def processes(facetally: Facetally, *names: str) -> Iterator[list[Process]]:
         for process in started:
             process.start()
         yield started
+    except BaseException as exc:
+        for name, process in zip(names, started, strict=True):
+            exc.add_note(f"{name}, {'alive' if process.alive() else 'ended'}:{process.tail()}")
+        raise
     finally:
         for process in started:
             process.stop()

@@ -83,9 +83,8 @@ def test_as_of_an_instant_the_number_of_a_group_is_a_sum(sharing: Home) -> None:
 
 
 def test_the_table_says_which_number_is_exact_and_which_an_upper_bound(
-    sharing: Home, monkeypatch: pytest.MonkeyPatch
+    sharing: Home,
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "220")
     exact = sharing.good("status").out
     bound = sharing.good("status", "--as-of", "2026-03-03T00:00:00Z").out
 

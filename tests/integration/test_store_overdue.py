@@ -59,10 +59,10 @@ def postgresql(postgres_url: str) -> Iterator[Engine]:
 
 
 def full_disk_for(processor: str) -> Callable[..., Any]:
-    def divided(connection: Any, names: Any, wanted: Any, research: Any) -> Any:
+    def divided(connection: Any, names: Any, wanted: Any, research: Any, **more: Any) -> Any:
         if processor in wanted:
             raise OSError(28, "No space left on device")
-        return divide(connection, names, wanted, research)
+        return divide(connection, names, wanted, research, **more)
 
     return divided
 
