@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from kafka import KafkaProducer
 
 from tests.acceptance.command import Facetally, Forker
@@ -26,7 +27,7 @@ from tests.acceptance.running import Process, processes, until
 from tests.benchmarks.latency import LOWEST_THRESHOLD
 from tests.benchmarks.paging import enrolment
 from tests.benchmarks.product import settings
-from tests.figures import report
+from tests.figures import FULL, report
 from tests.receiver import CUT, Answer, Receiver, Request, receiving
 from tests.services.kafka import Kafka
 
@@ -167,12 +168,14 @@ def text(kafka: Kafka, topic: str, **receivers: Receiver) -> str:
     return "\n".join((settings(kafka, topic), LOWEST_THRESHOLD, *channels, ROUTES))
 
 
+@pytest.mark.parametrize("store", ["sqlite", *(["postgresql"] if FULL else [])])
 def test_no_page_of_a_thousand_is_lost_or_doubled_over_fifty_kills(
-    kafka: Kafka, forker: Forker, tmp_path: Path
+    kafka: Kafka, forker: Forker, tmp_path: Path, store: str, request: pytest.FixtureRequest
 ) -> None:
     print(f"seed {SEED}")  # noqa: T201 - so that it can be run again
     rng, began = random.Random(SEED), time.monotonic()
-    topic = f"alerts-killed-{SEED}"
+    url = request.getfixturevalue("postgres_url") if store == "postgresql" else None
+    topic = f"alerts-killed-{store}-{SEED}"
     kafka.create_topic(topic, 3)
     phone, tickets, board = Phone(), Tickets(), Phone()
     with (
@@ -181,7 +184,7 @@ def test_no_page_of_a_thousand_is_lost_or_doubled_over_fifty_kills(
         receiving(board) as three,
     ):
         words = text(kafka, topic, phone=one, tickets=two, board=three)
-        facetally = Facetally(forker, tmp_path / "run", words)
+        facetally = Facetally(forker, tmp_path / "run", words, database_url=url)
         with (
             processes(facetally, "worker", "alerts") as (_, alerts),
             closing(Crossings(kafka, topic)) as crossings,
@@ -206,7 +209,7 @@ def test_no_page_of_a_thousand_is_lost_or_doubled_over_fifty_kills(
         assert {went(one) for one in evidence} == {("board not_routed", "phone 204", "tickets 204")}
         assert facetally.json("verify")["holds"]
     report(
-        "alerts.killed",
+        f"alerts.killed.{store}",
         seed=SEED,
         crossings=CROSSINGS,
         kills=KILLS,

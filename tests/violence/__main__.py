@@ -19,7 +19,11 @@ from tests.conftest import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "promises.md"
 KEPT = REPOSITORY / ".cache" / "violence.jsonl"
-TESTS = ("tests/violence", "tests/acceptance/test_kills.py")
+TESTS = (
+    "tests/violence",
+    "tests/acceptance/test_kills.py",
+    "tests/acceptance/test_alerts_killed.py",
+)
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 LONGEST_TEST_SECONDS = 6 * 3600
 
