@@ -261,6 +261,9 @@ class Judged(NamedTuple):
                 return "there is no duty that it could be about"
             case Verdict.WITHDRAWN:
                 return "a person took it back"
+            case Verdict.REPEATED:
+                named = "the duty" if self.target is None else " ".join(self.target[:2])
+                return f"{named} has it already"
         return ""
 
 
@@ -283,7 +286,8 @@ def settle(
     answers that. Of *left*, which nobody owes now, a step has to name the one that it is about.
 
     A duty that a person annulled takes nothing that was told after that decision, until it is
-    taken back, whenever it happened: what names the duty is refused, the rest is about another.
+    taken back, whenever it happened: what names the duty is refused, the rest is about another,
+    although the annulled one has the same of before.
     """
     lives: dict[Target, Life] = dict.fromkeys(sorted(targets, key=_by_age), UNTOUCHED)
     ordered = sorted(steps, key=_by_time)
@@ -325,17 +329,20 @@ def _judge(
     if step.reference is not None and step.kind in _ANSWERS:
         answered = [one for one in addressed if lives[one].answers(step.reference)]
     addressed = answered or [one for one in addressed if step.duty or one not in left]
-    for target in addressed:
-        if lives[target].repeats(step, to_the_letter=True):
-            return Judged(step, Verdict.REPEATED, target, lives[target].state)
-    denied = {
+    denied = [
         target
         for target in addressed
         if denials.get((family(target.rule), target.key), step.known_at) < step.known_at
-    }
-    if denied and denied.issuperset(addressed) and (answered or step.duty):
+    ]
+    free = [one for one in addressed if one not in denied]
+    # What an annulled duty has already is news where another one can take it.
+    taken_by = any(step.kind in lives[one].legal for one in free)
+    for target in free if taken_by else addressed:
+        if lives[target].repeats(step, to_the_letter=True):
+            return Judged(step, Verdict.REPEATED, target, lives[target].state)
+    if denied and not free and (answered or step.duty):
         return Judged(step, Verdict.REFUSED, addressed[0], State.ANNULLED)
-    addressed = [one for one in addressed if one not in denied]
+    addressed = free
     for target in addressed:
         if step.kind in lives[target].legal:
             return Judged(step, Verdict.TAKEN, target, lives[target].state)

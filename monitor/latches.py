@@ -35,13 +35,16 @@ class Past(NamedTuple):
     """What a latch that is not the newest may still have to say about its duty.
 
     The first that comes after *after*, and before *until* or at it: the duty with this *number*
-    began earlier, or something came between it and the next one, and has no duty.
+    began earlier, or something came between it and the next one, and has no duty. Of a duty that
+    is owed still, what armed the next latch is at *end*: if nothing up to then releases it, its
+    reach is gone, and if something after *until* does, it began later.
     """
 
     number: int
     after: Instant | None
     until: Instant
     between: bool = False
+    end: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +148,9 @@ def pasts(held: Iterable[Released], ends: Sequence[Instant]) -> Iterator[Past]:
         one = by_number.get(turn.number)
         if one is None or following.after is None:
             continue
-        yield Past(turn.number, turn.after, one.reached_at)
         armed = one.armed_at(ends)
+        owed = one.life.ended is None
+        yield Past(turn.number, turn.after, one.reached_at, end=armed if owed else None)
         if armed is not None and armed < following.after:
             yield Past(turn.number, armed, following.after, between=True)
 

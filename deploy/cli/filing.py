@@ -41,7 +41,7 @@ from monitor.store.filings_said import (
 )
 from monitor.store.names import Names
 from monitor.superseding import newest, superseded_by
-from monitor.workdays import Calendar
+from monitor.workdays import Calendar, beijing_day
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -132,7 +132,8 @@ def show_recorded(done: Recorded, calendar: Calendar, *, as_json: bool) -> None:
     now = clock()
     shown = None if done.duty is None else duty_json(done.duty, now, calendar)
     if as_json:
-        print_json({"recorded": done.new, "step": done.step, "duty": shown})
+        stays = [step.id for step in done.stays]
+        print_json({"recorded": done.new, "step": done.step, "duty": shown, "stays": stays})
         return
     what = "recorded" if done.new else "known already"
     if done.duty is None:
@@ -140,6 +141,12 @@ def show_recorded(done: Recorded, calendar: Calendar, *, as_json: bool) -> None:
         return
     status = done.duty.status(now).value
     click.echo(f"{what}: {done.duty.processor} {done.duty.rule} {done.duty.key} is {status}")
+    for step in done.stays:
+        told = " ".join(filter(None, ("submitted of", str(beijing_day(step.at)), step.reference)))
+        click.echo(
+            f"{told} stays with it; if it was about another duty, record it again with the --key "
+            "of that one, once it is open"
+        )
 
 
 @filing.command("list")

@@ -28,15 +28,19 @@ from monitor.duties import Duty
 from monitor.duties import as_json as duty_json
 from monitor.facts import Instant
 from monitor.forecast import as_json as forecast_json
+from monitor.rules import Rule
 from monitor.store import external
 from monitor.store.engine import reading
 from monitor.store.external import NotTold, NumberSaid, Taken
 from monitor.store.external_events import EventSaid, tell_event
 from monitor.store.history_days import forecasts_from_book
 from monitor.store.names import Names
-from monitor.workdays import Calendar
+from monitor.store.numbered import Asked
+from monitor.store.older import STANDS
+from monitor.workdays import Calendar, beijing_day
 
 _INCIDENT = "incident.graded"
+_STANDS = "the number stands above after it was annulled; only a fall and a rise open another"
 
 
 @click.group("number")
@@ -182,24 +186,50 @@ def _tell(config: str | None, event: EventSaid, *, as_json: bool) -> None:
         fail(str(exc))
         return
     what = f"{event.kind} at {event.processor}, {rfc3339(event.at)}"
-    _show(taken, what, now, monitor.calendar, as_json=as_json)
+    early = _too_early(monitor.settings.rules, taken, event)
+    _show(taken, what, now, monitor.calendar, early, as_json=as_json)
 
 
-def _show(taken: Taken, what: str, now: Instant, calendar: Calendar, *, as_json: bool) -> None:
+def _show(
+    taken: Taken,
+    what: str,
+    now: Instant,
+    calendar: Calendar,
+    notes: Iterable[str] = (),
+    *,
+    as_json: bool,
+) -> None:
     if as_json:
         print_json(
             {
                 "new": taken.new,
                 "rules": list(taken.rules),
                 "duties": [duty_json(duty, now, calendar) for duty in taken.duties],
+                "asked": [one._asdict() for one in taken.asked],
             }
         )
         return
     click.echo(f"{'kept' if taken.new else 'known already'}: {what}")
     if not taken.rules:
         click.echo("no rule that is on is about it: nothing is watched")
-    for line in _lines(taken.duties, now):
+    for line in (*_lines(taken.duties, now), *map(_question, taken.asked), *notes):
         click.echo(line)
+
+
+def _question(asked: Asked) -> str:
+    began = f"it began on {asked.found_day}" if asked.found_day else "it was never reached"
+    what = _STANDS if asked.why == STANDS else f"by what is told now {began}"
+    return f"to be decided: {asked.rule} ({asked.key}): {what} ({asked.why}); see 'facetally duty'"
+
+
+def _too_early(rules: Iterable[Rule], taken: Taken, event: EventSaid) -> list[str]:
+    """Say of each rule that *event* opens a duty under that it was not in force yet."""
+    return [
+        f"{rule.id} is in force from {rule.since}: nothing is owed for what was before"
+        for rule in rules
+        if rule.id in taken.rules and rule.event == event.kind
+        if rule.since is not None and beijing_day(event.at) < rule.since
+    ]
 
 
 def _lines(duties: Iterable[Duty], now: Instant) -> Iterable[str]:

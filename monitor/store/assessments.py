@@ -39,18 +39,24 @@ def settle(
     processor: str,
     told: Mapping[str, object],
     now: Instant,
-) -> None:
-    """End each open duty to assess the system that *told*, an event as it is kept, is about."""
+) -> tuple[Duty, ...]:
+    """End each open duty to assess the system that *told*, an event as it is kept, is about.
+
+    Return those that it ended, as they are then.
+    """
     mine = (_d.processor_id == names.processor_ids[processor], _d.rule == PIPIA)
     held = owing.read_duties(connection, names, [*mine, _d.closed_at.is_(None)])
-    ended = [duty for _, duty in held if _system(duty.proof) == told["reference"]]
-    for duty in ended:
+    ended = {row: duty for row, duty in held if _system(duty.proof) == told["reference"]}
+    for duty in ended.values():
         for kind in (StepKind.SUBMITTED, StepKind.COMPLETED):
             step = _step(duty, kind, told, now)
             if kind is StepKind.COMPLETED or kind in duty.life.legal:
                 keep_step(connection, names, processor, step)
-    if ended:
-        bring_about(connection, names, law, processor, now)
+    if not ended:
+        return ()
+    bring_about(connection, names, law, processor, now)
+    after = owing.read_duties(connection, names, [_d.id.in_(list(ended))])
+    return tuple(duty for _, duty in after)
 
 
 def _system(proof: Mapping[str, object]) -> object:

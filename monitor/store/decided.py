@@ -93,12 +93,16 @@ def _steps(
 ) -> Iterator[str]:
     for row in connection.execute(select(schema.steps)):
         whose = names.processor_by_id.get(row.processor_id)
-        detail = json.loads(row.detail)
+        told_of = told.pop((whose, row.step), None)
+        detail = _object(row.detail)
+        if detail is None:
+            yield f"{whose} {row.step} (not as the audit log says: detail is no JSON object)"
+            continue
         places, seal = (detail.pop(name, None) for name in _SEALED)
         have = {**_columns(row), **detail}
         if seal is not None:
             have["places_sha256"] = seal if sealed(places) == seal else "of other places"
-        yield from _compared(whose, row.step, have, told.pop((whose, row.step), None))
+        yield from _compared(whose, row.step, have, told_of)
     for processor, step in told:
         yield f"{processor} {step} (missing)"
 
@@ -108,7 +112,7 @@ def _changes(
 ) -> Iterator[str]:
     for row in connection.execute(select(schema.changes)):
         whose = names.processor_by_id.get(row.processor_id)
-        have = _columns(row) | {"evidence": json.loads(row.evidence)}
+        have = _columns(row) | {"evidence": _object(row.evidence)}  # None: no JSON, told by none
         yield from _compared(whose, row.id, have, told.pop((whose, row.id), None))
     for processor, number in told:
         yield f"{processor} {number} (missing)"
@@ -124,6 +128,15 @@ def _latches(
             yield f"{whose} {row.rule} (latch {row.latch}, the audit log says {want[0]})"
     for processor, rule in told:
         yield f"{processor} {rule} (missing)"
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    """Return what a column of JSON says; None if that is no object, as no entry ever was."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _columns(row: Row[Any]) -> dict[str, Any]:

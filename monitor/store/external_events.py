@@ -18,10 +18,11 @@ from monitor.notices import Severity
 from monitor.rules import CHANGED, HEARD, TERMINATED, Rule, event_rules, rule_for_trigger
 from monitor.store import agreement, assessments, audit, latching, owing, schema, terminating
 from monitor.store.engine import is_sqlite
-from monitor.store.external import NotTold, Taken, again, check_when, lock_known, restate
+from monitor.store.external import NotTold, Taken, check_when, lock_known
 from monitor.store.filings import bring_about
 from monitor.store.keeping import Policy
 from monitor.store.names import Names
+from monitor.store.numbered import again, restate
 from monitor.workdays import beijing_day
 
 _events = schema.told_events.c
@@ -77,9 +78,12 @@ def take_event(
     else:
         duties = [_open(connection, names, rule, said, policy, now) for rule in rules]
     there = tuple(duty for duty in duties if duty is not None)
+    about = tuple(rule.id for rule in rules)
+    if said.kind == assessments.RECORDED:
+        about += tuple(r.id for r in policy.rules if r.id == assessments.PIPIA and r.enabled)
     if new and said.kind == assessments.RECORDED:
-        assessments.settle(connection, names, policy, said.processor, row, now)
-    return Taken(new=new, rules=tuple(rule.id for rule in rules), duties=there)
+        there += assessments.settle(connection, names, policy, said.processor, row, now)
+    return Taken(new=new, rules=about, duties=there)
 
 
 def _end_use(

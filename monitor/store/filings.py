@@ -36,7 +36,7 @@ from monitor.filings import (
 from monitor.latches import SUPERSEDED, target_of
 from monitor.notices import Body, Kind, Notice, Severity, key_of
 from monitor.rules import rule_for_trigger, stock_rules
-from monitor.store import audit, filings_kept, owing, schema, stock, terminating
+from monitor.store import audit, filings_kept, numbered, owing, schema, stock, terminating
 from monitor.store.latching import Latches
 from monitor.store.names import Names
 from monitor.store.terminating import Law
@@ -67,7 +67,8 @@ def bring_about(
         work.run_clocks()
         work.arm_stock()
         # A duty that was opened may be the one that a step has waited for.
-        if not work.open_cancellations():
+        looked = (connection, names, law, processor, known_at)
+        if not work.open_cancellations() and not numbered.look(*looked).opened:
             break
     work.tell()
     return work.settled

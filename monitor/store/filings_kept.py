@@ -76,8 +76,16 @@ def _step(row: Any) -> Step:  # noqa: ANN401 - a row of schema.steps
         reason=row.reason,
         reference=row.reference,
         withdraws=row.withdraws,
-        detail=json.loads(row.detail),
+        detail=_detail(row.detail),
     )
+
+
+def _detail(text: str) -> Mapping[str, object]:
+    """Return what a step says of itself. Raises for what none of ours ever said."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise TypeError("the detail of a step is no JSON object")
+    return found
 
 
 def settled(connection: Connection, numbers: Collection[int]) -> Mapping[int, Settled]:

@@ -116,15 +116,10 @@ class _Desk:
         addressed = self._which.addressed(said.rule, said.duty, said.kind)
         known = self._known(said, addressed, to_the_letter=True)
         takers = [one for one in addressed if said.kind in self._settled.lives[one].legal]
-        if known is not None and takers and said.duty is None:
-            # By its reference, or its instant, we can know which duty it is about.
-            named = said.reference is not None and said.reference == known[1].reference
-            named = named or said.at == known[1].at
-            if not named and known[0] not in takers:
-                raise self._which.several(said.kind, said.rule, [known[0], *takers])
         if known is None and not takers:
             known = self._known(said, addressed, to_the_letter=False)
         if known is not None:
+            self._check_meant(said, *known, takers)
             return self._recorded(known[0], known[1].id, new=False)
         taker = self._which.legal(said.kind, addressed, said.rule)
         if taker is None:
@@ -133,11 +128,25 @@ class _Desk:
         self._check_early(said, step, taker)
         return self._keep(step, taker)
 
+    def _check_meant(
+        self, said: StepSaid, known: Target, step: Step, takers: Sequence[Target]
+    ) -> None:
+        """Raise NotRecorded if it can be of another duty than *known*, which has this *step*."""
+        if said.duty is not None:
+            return
+        behind = self._which.stays_behind(said.kind, known, takers)
+        if behind is not None:
+            raise behind
+        # By its reference, or its instant, we can know which duty it is about.
+        named = said.reference is not None and said.reference == step.reference
+        if takers and known not in takers and not named and said.at != step.at:
+            raise self._which.several(said.kind, said.rule, [known, *takers])
+
     def _known(
         self, said: StepSaid, addressed: Sequence[Target], *, to_the_letter: bool
     ) -> tuple[Target, Step] | None:
-        """Return the step that is said again, with its duty."""
-        for target in addressed:
+        """Return the step that is said again, with its duty: an annulled one comes last."""
+        for target in sorted(addressed, key=self._which.is_annulled):
             life = self._settled.lives[target]
             step = self._step(said, target, life)
             forms = [step]
@@ -209,11 +218,17 @@ class _Desk:
     def _check_others(self, step: Step, targets: Iterable[Target]) -> None:
         """Raise NotRecorded unless *step* is taken and all that was taken before still is.
 
-        *targets* are the duties as they will be.
+        *targets* are the duties as they will be. What only an annulled duty had may be this step.
         """
         after = settle(targets, [*self._steps, step], self._left)
-        before = {one.step.id for one in self._settled.judged if one.verdict is Verdict.TAKEN}
-        lost = before - {step.withdraws}
+        taken = [one for one in self._settled.judged if one.verdict is Verdict.TAKEN]
+        moved = {one.step.id for one in taken if self._which.is_annulled(one.target)}
+        lost = {one.step.id for one in taken} - {step.withdraws}
+        lost -= {
+            one.step.id
+            for one in after.judged
+            if one.step.id in moved and one.verdict is Verdict.REPEATED
+        }
         for one in after.judged:
             if one.step.id == step.id and one.verdict is not Verdict.TAKEN:
                 raise NotRecorded(one.why)
@@ -245,7 +260,10 @@ class _Desk:
             return self._correct(said, target, said.trigger_day)
         if said.kind is StepKind.CORRECTED:
             return self._recorded(target, "", new=False)
-        return self._keep(self._decision(said, family(target.rule), target.key, {}), target)
+        taken = self._settled.lives[target].taken
+        done = self._keep(self._decision(said, family(target.rule), target.key, {}), target)
+        stays = tuple(step for step in taken if step.kind is StepKind.SUBMITTED)
+        return replace(done, stays=stays)
 
     def _decided(self, said: Decided, addressed: Sequence[Target]) -> tuple[Target, Step] | None:
         """Return the decision that is said again in the same words, with its duty."""

@@ -7,7 +7,7 @@ from datetime import date
 
 from monitor.duties import Duty
 from monitor.facts import Instant
-from monitor.filings import StepKind
+from monitor.filings import Step, StepKind
 
 
 class NotRecorded(ValueError):
@@ -54,9 +54,11 @@ class Decided:
 class Recorded:
     """The duty as it is now; *new* is False for what was known already.
 
-    None: a step was taken back that waited for its duty.
+    None: a step was taken back that waited for its duty. *stays* are the submissions that were
+    told of a duty before it was annulled: they stay with it, and meet no other one.
     """
 
     duty: Duty | None
     step: str
     new: bool
+    stays: tuple[Step, ...] = ()

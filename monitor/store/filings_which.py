@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy import Connection, select
 
 from monitor.duties import Duty
-from monitor.filings import CLOCKS, FILINGS, Illegal, Life, StepKind, Target, family
+from monitor.filings import CLOCKS, FILINGS, Illegal, Life, State, StepKind, Target, family
 from monitor.store import schema
 from monitor.store.filings_values import NotRecorded
 from monitor.superseding import superseded_by
@@ -63,6 +63,10 @@ class Which:
         instead = "none is owed instead yet" if by is None else f"owed instead: {by.rule} {by.key}"
         return NotRecorded(f"{listed([target])} is superseded, and nothing is due by it; {instead}")
 
+    def is_annulled(self, target: Target | None) -> bool:
+        """Tell whether a person decided that *target* is not owed."""
+        return target is not None and self._lives[target].state is State.ANNULLED
+
     def legal(self, kind: StepKind, addressed: Sequence[Target], rule: str) -> Target | None:
         """Return the one duty for which *kind* is legal, None if there is none."""
         legal = [one for one in addressed if kind in self._lives[one].legal]
@@ -76,6 +80,23 @@ class Which:
             f"{self._processor} has several duties under {rule} that {kind} can be about; say "
             f"which with --key: {listed(among)}"
         )
+
+    def stays_behind(
+        self, kind: StepKind, known: Target, takers: Sequence[Target]
+    ) -> NotRecorded | None:
+        """Return why what the annulled duty *known* has is no answer to who says it again.
+
+        What was told of it before that decision stays there. If another duty can take it, or may
+        be about to open, nobody may believe that this one has it. None: it is known already.
+        """
+        if not self.is_annulled(known):
+            return None
+        if takers:
+            return NotRecorded(
+                f"{listed([known])} is annulled, and this {kind} was told of it; if it is about "
+                f"another duty, say which with --key: {listed(takers)}"
+            )
+        return self.illegal(kind, [known]) if self._recount_due else None
 
     def illegal(self, kind: StepKind, addressed: Sequence[Target]) -> NotRecorded:
         """Return the refusal of a step that none of these duties can take now."""

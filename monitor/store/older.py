@@ -1,8 +1,10 @@
 """Duties of latches that are not the newest: what a look back still has to say about them.
 
 An earlier day that is found late moves a duty that is open, whatever has been armed since, and is
-asked about for one that has ended (DESIGN section 3). An earlier reach has to be confirmed first,
-so its latch is looked for once more: the newest one is again as soon as that is done.
+asked about for one that has ended (DESIGN section 3). A later day of an open one, and a reach that
+a late fact took away, wait for a person as they do of the newest (section 5). An earlier reach has
+to be confirmed first, so its latch is looked for once more: the newest one is again as soon as that
+is done.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Iterator, Mapping
 
 from sqlalchemy import Connection, select
 
-from monitor.duties import Decision, Duty, restated
+from monitor.duties import Decision, Duty, Why, restated
 from monitor.facts import Instant
 from monitor.filings import State
 from monitor.history import Threshold
@@ -71,7 +73,7 @@ class Older:
         """Tell whether *swept* does not say it, or facts that came in meanwhile can change it."""
         return any(
             self._threshold(rule, past) not in swept.reaches
-            or (since.first_at is not None and since.first_at <= past.until)
+            or (since.first_at is not None and since.first_at <= (past.end or past.until))
             for rule, past in self._each()
         )
 
@@ -85,7 +87,10 @@ class Older:
             told: set[int] = set()
             for past in pasts:
                 reach = self._reach(rule, past, swept, seen)
-                if reach is None or past.number in told:
+                if past.number in told:
+                    continue
+                if reach is None:
+                    self._ask_of_a_later_day(rule, past, swept, seen.at)
                     continue
                 told.add(past.number)
                 if rule not in found and self._is_news(rule, reach, seen.at):
@@ -105,6 +110,25 @@ class Older:
         if self._decided(held[1], point.at, seen.at)[0] is Decision.KEEP:
             return None
         return self._reaches[rule].rearmed(past.number, past.after).found(point, seen)
+
+    def _ask_of_a_later_day(self, rule: str, past: Past, swept: Swept, now: Instant) -> None:
+        """Ask about a duty that is owed if its reach is found later now, or not any more.
+
+        What comes after its *end* is about the next latch. A later day than that which a person
+        knew who decided on another one is asked about, too.
+        """
+        held, point = self._duty(rule, past.number), swept.reaches[self._threshold(rule, past)]
+        if past.end is None or held is None or "number" in held[1].proof:
+            return  # a told number proves its day, whatever the stock does later
+        at = point.at if point is not None and point.at <= past.end else None
+        law, duty = self._law, held[1]
+        found = restated(duty, law.rules, at, known_at=now, calendar=law.calendar, proof=duty.proof)
+        if found.decision is Decision.KEEP:
+            owing.ask_no_more(self._connection, *held, now)
+            return
+        why = Why.LATER_DAY if found.decision is Decision.MOVE else found.why
+        day = None if found.found_day is None else found.found_day.isoformat()
+        owing.ask_about(self._connection, *held, day, now, why.value)
 
     def _is_news(self, rule: str, reach: Reach, now: Instant) -> bool:
         held = self._duty(rule, reach.latch)

@@ -28,6 +28,9 @@ from monitor.workdays import beijing_day
 Key: TypeAlias = tuple[str | None, str, str]
 """Processor, rule and key of a duty."""
 
+_ASKED: Final = "duty.restatement_waits"
+_ASKED_NO_MORE: Final = "duty.restatement_settled"
+_MOVED: Final = "duty.moved"  # nobody is asked about its day any more
 _CLOSING: Final = frozenset({"duty.closed", "duty.reopened"})
 _END: Final = ("closed_at", "because")
 _SHOWN: Final = 5
@@ -40,6 +43,7 @@ class _Duty:
     opened_at: Instant
     said: Mapping[str, object]
     end: tuple[Instant | None, str | None] = (None, None)  # when, and why it was annulled
+    asked: str | None = None  # what waits for a person; what was asked is not asked again
 
 
 @dataclass(slots=True)
@@ -61,13 +65,13 @@ def owed_wrong(connection: Connection, names: Names, rules: Iterable[Rule]) -> l
     kept = set()
     table = schema.duties.c
     for row in connection.execute(
-        select(table.id, table.processor_id, table.rule, table.key)
+        select(table.id, table.processor_id, table.rule, table.key, table.asked)
     ).all():
         key = (names.processor_by_id.get(row.processor_id), row.rule, row.key)
         kept.add(key)
         if key not in told:
             wrong.append(f"{_name(key)} (no entry of the audit log opened it)")
-        elif differ := _differ(connection, names, row.id, told[key]):
+        elif differ := _differ(connection, names, row.id, row.asked, told[key]):
             wrong.append(f"{_name(key)} (not as the audit log says: {', '.join(sorted(differ))})")
     wrong += [f"{_name(key)} (missing)" for key in told if key not in kept]
     late = unopened(connection, names, rules)
@@ -75,16 +79,19 @@ def owed_wrong(connection: Connection, names: Names, rules: Iterable[Rule]) -> l
     return sorted(wrong)
 
 
-def _differ(connection: Connection, names: Names, number: int, told: _Duty) -> list[str]:
+def _differ(
+    connection: Connection, names: Names, number: int, asked: str | None, told: _Duty
+) -> list[str]:
     """Return in what the duty with this row *number* is not as it was *told*."""
     try:
         ((_, duty),) = owing.read_duties(connection, names, [schema.duties.c.id == number])
-    except ValueError:
+    except (TypeError, ValueError):
         return ["what it says cannot be"]  # two last days, say
     now = owing.describe(duty)
     differ = [name for name, value in told.said.items() if _plain(now.get(name)) != _plain(value)]
     differ += ["opened_at"] if duty.opened_at != told.opened_at else []
     differ += ["closed"] if (duty.closed_at, duty.annulled) != told.end else []
+    differ += ["asked"] if asked != told.asked else []
     return differ
 
 
@@ -100,12 +107,23 @@ def _fold(entries: Iterable[Entry]) -> dict[Key, _Duty]:
             duties[_key(entry, body)] = _Duty(entry.at, said, _end(body))
         elif entry.kind in _CLOSING and not _is_step(body) and _key(entry, body) in duties:
             duties[_key(entry, body)].end = _end(body)
+        elif entry.kind in {_ASKED, _ASKED_NO_MORE}:
+            _hear_asked(duties, entry, body)
         elif "after" in body:
             before = duties.pop(_key(entry, body["before"]), None)
-            opened_at = entry.at if before is None else before.opened_at
-            end = (None, None) if before is None else before.end
-            duties[_key(entry, body["after"])] = _Duty(opened_at, body["after"], end)
+            known = before or _Duty(entry.at, {})
+            asked = None if entry.kind == _MOVED else known.asked
+            now = _Duty(known.opened_at, body["after"], known.end, asked)
+            duties[_key(entry, body["after"])] = now
     return duties
+
+
+def _hear_asked(duties: Mapping[Key, _Duty], entry: Entry, body: Mapping[str, Any]) -> None:
+    """Note what a person is asked of a duty, or that it has settled itself."""
+    asks = entry.kind == _ASKED
+    duty = duties.get(_key(entry, body["duty"] if asks else body))
+    if duty is not None:
+        duty.asked = f"{body['why']} {body['found_trigger_day']}" if asks else None
 
 
 def _end(body: Mapping[str, Any]) -> tuple[Instant | None, str | None]:
@@ -200,7 +218,7 @@ def _is_nobodys(kind: str, body: Mapping[str, Any]) -> bool:
     What a person decided is told with what came of it. A review is for the authority to end, and
     a clock that was over when it became known is for nobody.
     """
-    if _is_step(body) and kind != "duty.restatement_waits":
+    if _is_step(body) and kind != _ASKED:
         return True
     over = kind == "duty.opened" and body.get("closed_at") is not None
     return body.get("rule") == REVIEW or (over and body["rule"] in CLOCKS)

@@ -182,7 +182,7 @@ def restate(
     if decided.decision is Decision.MOVE:
         move_duty(connection, number, held, decided.duty, found.known_at, decided.why.value)
     elif decided.decision is Decision.KEEP:
-        _ask_no_more(connection, number)
+        ask_no_more(connection, number, held, found.known_at)
         same = (
             decided.why is WhyRestated.SAME_DAY
         )  # not one that a person has decided on another day for
@@ -236,10 +236,12 @@ def ask_about(
     )
 
 
-def _ask_no_more(connection: Connection, number: int) -> None:
+def ask_no_more(connection: Connection, number: int, held: Duty, known_at: Instant) -> None:
     """Note that the day found is that of the duty again: another one is news."""
     mine = (_duties.c.id == number, _duties.c.asked.is_not(None))
-    connection.execute(update(_duties).where(*mine).values(asked=None))
+    if connection.execute(update(_duties).where(*mine).values(asked=None)).rowcount == 1:
+        body = {"rule": held.rule, "key": held.key, "trigger_day": held.trigger_day.isoformat()}
+        audit.append(connection, known_at, "duty.restatement_settled", held.processor, body)
 
 
 def notify(connection: Connection, notice: Notice) -> bool:
@@ -303,8 +305,12 @@ def _trusted(proof: Mapping[str, object]) -> dict[str, str | int | bool | None]:
 
 
 def describe(duty: Duty) -> dict[str, object]:
-    """Return what the audit log says of *duty*: all of it but what closes it."""
-    return {"rule": duty.rule, "key": duty.key, **body_of(duty), "proof": dict(duty.proof)}
+    """Return what the audit log says of *duty*: all of it but what closes it.
+
+    With the instant of its trigger: latches go by that, and not by its day.
+    """
+    said: dict[str, object] = {"rule": duty.rule, "key": duty.key, **body_of(duty)}
+    return said | {"trigger_at": duty.trigger_at, "proof": dict(duty.proof)}
 
 
 def _row(duty: Duty) -> Mapping[str, object]:

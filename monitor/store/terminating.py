@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.agreeing import Agreed
+from monitor.approach import Levels
 from monitor.duties import Duty, Why, owed
 from monitor.facts import Instant, Terminated
 from monitor.latches import Past, Turn, firsts, of_instant
@@ -49,6 +50,10 @@ class Law(Protocol):
     @property
     def sources(self) -> Sources:
         """Where numbers come from."""
+
+    @property
+    def levels(self) -> Levels:
+        """When a told number is near."""
 
 
 def keep(connection: Connection, names: Names, fact: Terminated, known_at: Instant) -> None:

@@ -222,6 +222,17 @@ def test_a_duty_that_is_not_there_cannot_be_shown(owing: Home) -> None:
 # -- duty ----------------------------------------------------------------------------------------
 
 
+def test_an_annulment_names_the_submissions_that_stay_with_it(owing: Home) -> None:
+    first = step(owing, "submitted", "2026-03-05", "--reference", "7")
+    said = owing.good("duty", "annul", *FILE, *BY, *WHY).out.splitlines()
+    owing.good("duty", "reopen", *FILE, *BY, *WHY)
+    again = owing.json("duty", "annul", *FILE, *BY, "--reason", "counsel still agrees")
+
+    assert said[0] == "recorded: acme frt.file 1 is annulled"
+    assert said[1].startswith("submitted of 2026-03-05 7 stays with it;")
+    assert again["stays"] == [first["step"]]
+
+
 def test_a_duty_is_annulled_and_reopened_with_who_and_why(owing_on_both: Home) -> None:
     home = owing_on_both
     annulled = home.json("duty", "annul", *FILE, *BY, *WHY)

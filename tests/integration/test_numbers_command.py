@@ -89,6 +89,35 @@ def test_an_event_takes_a_day_in_beijing_as_its_first_instant(filled: Home) -> N
     assert (refused.code, "give a day in Beijing" in refused.err) == (2, True)
 
 
+def test_what_is_to_be_decided_since_a_number_was_told_is_said(filled: Home) -> None:
+    tell(filled, "11")
+    at = ("--at", "2026-03-02T00:00:00+08:00")
+    said = filled.good("number", "set", "acme", "pi.individuals", "5", *at, *SAID).out
+    again = tell(filled, "5")
+
+    assert "to be decided: audit.periodic (1-1): by what is told now it was never reached" in said
+    assert again["asked"] == []
+
+
+def test_a_number_told_earlier_than_a_duty_that_is_over_says_what_day_waits(filled: Home) -> None:
+    tell(filled, "11")
+    why = ("--by", "privacy office", "--reason", "was done elsewhere")
+    filled.good("duty", "annul", "acme", "--rule", "audit.periodic", "--key", "1-1", *why)
+    asked = tell(filled, "12", at="2026-02-20T00:00:00+08:00")["asked"]
+
+    assert asked == [
+        {"rule": "audit.periodic", "key": "1-1", "why": "duty_closed", "found_day": "2026-02-20"}
+    ]
+
+
+def test_an_event_before_its_rule_was_in_force_says_that_nothing_is_owed(filled: Home) -> None:
+    at = ("--at", "2025-06-22T09:00:00+08:00")
+    said = filled.good("incident", "acme", *at, *SAID).out
+
+    assert "incident.other is in force from 2025-11-01: nothing is owed for what was before" in said
+    assert filled.json("duties")["duties"] == []
+
+
 def test_a_rule_that_is_off_says_that_nothing_is_watched(filled: Home) -> None:
     at = ("--at", "2026-03-02T09:00:00+08:00")
     answer = filled.good("event", "acme", "assessment.recorded", *at, *SAID)

@@ -100,6 +100,28 @@ def test_reopening_takes_back_the_annulment_and_nothing_that_was_told(engine: En
     assert reopenings(engine) == 1
 
 
+# -- told before the decision --------------------------------------------------------------------
+
+
+def test_what_an_annulled_duty_has_can_be_said_of_the_real_one(engine: Engine) -> None:
+    """Told before the annulment, it stays there; nobody may believe that the other has it."""
+    feed = crossed_twice(engine)
+    feed.read(0, [filed("submitted", on("2026-04-20"), reference="R1")], NOW + 30)
+    done = judge(engine, K.ANNULLED, now=LATER)
+    with pytest.raises(NotRecorded, match="being recounted"):
+        say(engine, K.SUBMITTED, "2026-04-20", reference="R1", now=LATER + 1)
+    live(feed, filed("completed", on("2026-05-05"), reference="R1"), now=LATER + 2)
+    with pytest.raises(NotRecorded, match=r"frt\.file 1 is annulled.*with --key: frt\.file 2"):
+        say(engine, K.SUBMITTED, "2026-04-20", reference="R1", now=LATER + 11)
+    before = standing(engine)
+    again = say(engine, K.SUBMITTED, "2026-04-20", reference="R1", duty="2", now=LATER + 12)
+
+    assert [(step.at, step.reference) for step in done.stays] == [(on("2026-04-20"), "R1")]
+    assert (before[1], again.new) == ((FILE, "2", "overdue"), True)
+    assert standing(engine) == [(FILE, "1", "annulled"), (FILE, "2", "completed")]
+    assert not say(engine, K.SUBMITTED, "2026-04-20", reference="R1", now=LATER + 13).new
+
+
 # -- superseded ----------------------------------------------------------------------------------
 
 

@@ -72,6 +72,8 @@ def test_a_forged_completion_is_told(told: Engine) -> None:
         ("withdraws = 'said:other'", "withdraws"),
         ("detail = replace(detail, 'individuals', 'people')", "individuals, people"),
         ("detail = replace(detail, 'gate', 'door')", "places_sha256"),
+        ("detail = detail || 'x'", "detail is no JSON object"),
+        ("detail = '[]'", "detail is no JSON object"),
     ],
 )
 def test_a_step_that_was_changed_by_hand_is_told(told: Engine, damage: str, differs: str) -> None:
@@ -99,6 +101,7 @@ def test_steps_and_changes_that_are_gone_are_told(told: Engine) -> None:
         (2, "proposed_at = 5", "proposed_at"),
         (2, "what = 'other'", "what"),
         (2, "evidence = '{}'", "evidence"),
+        (2, "evidence = evidence || 'x'", "evidence"),
     ],
 )
 def test_a_change_that_was_changed_by_hand_is_told(

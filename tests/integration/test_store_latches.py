@@ -16,7 +16,17 @@ from monitor.intake import TopicSeen
 from monitor.rules import SHIPPED, with_overrides
 from monitor.store.external_events import EventSaid, tell_event
 from monitor.store.filings_said import NotRecorded
-from tests.builders import ACME, ANN, BETA_GATE, BOB, CY, enrolled, hashed, subject_removed
+from tests.builders import (
+    ACME,
+    ANN,
+    BETA_GATE,
+    BOB,
+    CY,
+    enrolled,
+    hashed,
+    linked,
+    subject_removed,
+)
 from tests.integration.feed import DAY, MARCH_2, POLICY, TWO, Feed, confirmed, on
 from tests.integration.filing_kit import (
     CANCEL,
@@ -474,6 +484,23 @@ def test_an_earlier_day_of_a_filing_that_was_completed_is_asked_about_once(
     assert owned(engine) == [("1", "2026-03-02")]
     (told,) = notices(engine, "restatement_waits")
     assert json.loads(told.body)["found_trigger_day"] == "2026-02-25"
+
+
+def test_a_reach_that_vanishes_is_asked_about_although_its_use_was_cancelled(
+    engine: Engine,
+) -> None:
+    """Asked once; no more when it is there again; a later day is asked about, too."""
+    feed = cancelled(engine)
+    asked = []
+    for number, individual in enumerate((ANN, None, ANN)):
+        live(feed, linked(BOB, individual, MARCH_2 - DAY, number), now=A + (4 + number) * DAY)
+        asked.append(rows(engine, "duties")[0].asked)
+    live(feed, enrolled(CY, MARCH_2 + 3 * DAY), now=A + 8 * DAY)
+    told = [json.loads(row.body)["found_trigger_day"] for row in notices(engine, ASKED)]
+
+    assert asked == ["reach_vanished None", None, "reach_vanished None"]
+    assert told == [None, None, "2026-03-05"]
+    assert owned(engine) == [("1", "2026-03-02")]
 
 
 def test_a_real_crossing_before_an_annulled_one_is_asked_about(engine: Engine) -> None:

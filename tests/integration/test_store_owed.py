@@ -10,9 +10,10 @@ from monitor.notices import Kind
 from monitor.store.engine import reading
 from monitor.store.outbox import SqlOutbox
 from monitor.store.verifying import verify
-from tests.builders import BOB, CY, enrolled
+from tests.builders import ANN, BOB, CY, enrolled, linked
 from tests.integration.feed import DAY, MARCH_2, POLICY, TWO, Feed, confirmed
-from tests.integration.store_kit import NOW, TOPIC, notices
+from tests.integration.filing_kit import live
+from tests.integration.store_kit import NOW, TOPIC, notices, rows
 
 LEASE = 60_000_000
 
@@ -71,7 +72,12 @@ def test_a_duty_that_moved_to_an_earlier_day_is_right(engine: Engine) -> None:
             "due_day = '2030-01-01', earliest = '2030-01-01', latest = '2030-01-01'",
             "due_day",
         ),
-        ("trigger_day = '2026-03-03', trigger_at = trigger_at + 86400000000", "trigger_day"),
+        (
+            "trigger_day = '2026-03-03', trigger_at = trigger_at + 86400000000",
+            "trigger_at, trigger_day",
+        ),
+        ("trigger_at = trigger_at + 1", "trigger_at"),  # of the same day: latches go by instants
+        ("asked = 'reach_vanished None'", "asked"),  # what was asked is not asked again
         ("proof = '{}'", "at_least, individuals, proof, verified"),
         ("closed_at = 5", "closed"),
         ("closed_at = 5, annulled = 'no'", "closed"),
@@ -87,6 +93,19 @@ def test_a_duty_that_was_changed_by_hand_is_told(
     assert wrong(engine) == {
         "duties": f"wrong: acme frt.file 1 (not as the audit log says: {told})"
     }
+
+
+def test_what_a_person_is_asked_of_a_duty_is_as_the_audit_log_says(engine: Engine) -> None:
+    """Asked when its reach vanished, not any more when it was there again, and asked anew."""
+    feed = confirmed(engine, TWO)
+    seen = []
+    for number, individual in enumerate((ANN, None, ANN)):
+        live(feed, linked(BOB, individual, MARCH_2 - DAY, number), now=NOW + 10 * (number + 1))
+        seen.append((rows(engine, "duties")[0].asked, wrong(engine)))
+
+    assert seen == [("reach_vanished None", {}), (None, {}), ("reach_vanished None", {})]
+    by_hand(engine, "UPDATE duties SET asked = NULL")
+    assert wrong(engine) == {"duties": "wrong: acme frt.file 1 (not as the audit log says: asked)"}
 
 
 def test_a_duty_under_another_key_is_one_missing_and_one_too_many(

@@ -18,6 +18,7 @@ from monitor.rules import SHIPPED, with_overrides
 from monitor.store import changes, filling
 from monitor.store.changes import Change, ChangeSaid, NotDecided, Verdict
 from monitor.store.engine import reading
+from monitor.store.external import Taken
 from monitor.store.external_events import EventSaid, tell_event
 from monitor.store.files import File, Run
 from monitor.store.filings_said import StepSaid, record
@@ -274,7 +275,7 @@ def test_nothing_is_compared_with_a_filing_that_was_cancelled(engine: Engine) ->
 # -- a missing assessment --------------------------------------------------------------------------
 
 
-def assessment(engine: Engine, system: str, at: Instant, now: Instant = NOVEMBER) -> None:
+def assessment(engine: Engine, system: str, at: Instant, now: Instant = NOVEMBER) -> Taken:
     said = EventSaid(
         processor=ACME,
         kind="assessment.recorded",
@@ -283,7 +284,7 @@ def assessment(engine: Engine, system: str, at: Instant, now: Instant = NOVEMBER
         reason="PIPIA 7",
         reference=system,
     )
-    tell_event(engine, said, WATCHED, now)
+    return tell_event(engine, said, WATCHED, now)
 
 
 def missing(engine: Engine) -> Change:
@@ -316,11 +317,12 @@ def test_recording_the_assessment_ends_what_is_owed_for_that_system_alone(engine
     confirm(engine, first, MARCH_10, WATCHED)
     assessment(engine, LAB.system, MARCH_20)
     before = [one.closed_at for one in duties(engine) if one.rule == "frt.pipia"]
-    assessment(engine, GATE.system, MARCH_20)
-    assessment(engine, GATE.system, MARCH_20)
+    told = [assessment(engine, GATE.system, MARCH_20) for _ in range(2)]
     (duty,) = (one for one in duties(engine) if one.rule == "frt.pipia")
 
     assert before == [None]
+    assert [one.rules for one in told] == [("frt.pipia",)] * 2
+    assert [one.duties for one in told] == [(duty,), ()]
     assert (duty.status(NOVEMBER), duty.closed_at) == (Status.COMPLETED, MARCH_20)
     assert [step.by for step in duty.life.taken] == ["office", "office"]
     assert duty.in_time is False

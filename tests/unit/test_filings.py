@@ -366,6 +366,18 @@ def test_what_was_told_before_an_annulment_stays_with_its_duty() -> None:
     assert [one.kind for one in settled.lives[DUTY].taken] == [K.SUBMITTED, K.ANNULLED]
 
 
+def test_what_an_annulled_duty_has_is_news_for_another_one_that_can_take_it() -> None:
+    early = told(K.SUBMITTED, 110, reference="R1", known_at=FIRST)
+    annulled = step(K.ANNULLED, 200)
+    again = told(K.SUBMITTED, 110.1, reference="R1", known_at=annulled.known_at + 1)
+    alone = settle([DUTY], [early, annulled, again])
+    both = settle([DUTY, LATER], [early, annulled, again])
+
+    assert verdicts(alone)[again.id] is Verdict.REPEATED
+    assert verdicts(both)[again.id] is Verdict.TAKEN
+    assert [both.lives[one].state for one in (DUTY, LATER)] == [State.ANNULLED, State.SUBMITTED]
+
+
 def test_an_event_that_names_an_annulled_duty_is_refused_and_overturns_nothing() -> None:
     annulled = step(K.ANNULLED, 200)
     late = [step(kind, 110, known_at=annulled.known_at + 1) for kind in (K.SUBMITTED, K.COMPLETED)]
@@ -438,7 +450,7 @@ def test_a_step_that_is_told_twice_is_a_repeat(again: Step) -> None:
 
     assert len(settled.lives[DUTY].taken) == 1
     assert sorted(verdicts(settled).values()) == [Verdict.REPEATED, Verdict.TAKEN]
-    assert settled.judged[1].why == ""
+    assert sorted(one.why for one in settled.judged) == ["", "frt.file 1 has it already"]
 
 
 @pytest.mark.parametrize(

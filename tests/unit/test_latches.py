@@ -158,6 +158,15 @@ def test_older_duties_are_looked_back_on_up_to_what_they_began_with() -> None:
     ]
 
 
+def test_the_reach_of_an_older_duty_that_is_owed_still_is_looked_for_up_to_its_end() -> None:
+    many = [held(1, 0), held(2, 60, ANNULLED), held(3, 90)]
+
+    assert list(pasts(many, [on(30)])) == [
+        Past(1, None, on(0), end=on(30)),
+        Past(2, on(30), on(60)),
+    ]
+
+
 def test_of_a_latch_without_a_duty_there_is_nothing_to_look_back_on() -> None:
     assert list(pasts([held(2, 30)], [on(5)])) == []
 

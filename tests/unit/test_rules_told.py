@@ -49,14 +49,14 @@ ROWS = {rule.id: rule for rule in SHIPPED}
         ("pio.legacy", None, PIO_DAY, CITY, "CAC announcement of 2025-07-18"),
         (
             "audit.periodic",
-            None,
+            date(2025, 5, 1),
             None,
             "the processor",
             "Compliance Audit Measures, art. 4, in force 2025-05-01",
         ),
         (
             "incident.other",
-            None,
+            date(2025, 11, 1),
             None,
             "cyberspace authority",
             "Incident Reporting Measures, in force 2025-11-01",

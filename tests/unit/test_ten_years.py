@@ -17,6 +17,7 @@ from monitor.calendars import Year
 from monitor.workdays import load_calendar
 from tests.figures import report, sized
 from tests.years.notices import ONE, SATURDAY, is_in, notices
+from tests.years.older import OlderWorld
 from tests.years.oracle import Days
 from tests.years.story import World
 from tests.years.worlds import WORLDS, Tally
@@ -98,3 +99,17 @@ def test_a_duty_is_left_behind_in_the_worlds_that_are_lived() -> None:
 
     assert world.differences == []
     assert tally.left > 0
+
+
+def test_an_older_duty_moves_to_an_earlier_day_in_a_world_that_is_lived() -> None:
+    """Rare: the next latch is armed, and its duty open, when one hears of an earlier day."""
+    world = OlderWorld(0)
+    world.live()
+    days = {key: str(duty.trigger_day) for key, duty in world.product.duties.items()}
+
+    assert world.differences == []
+    assert days == {
+        ("frt.file", "1"): "2026-02-10",
+        ("frt.file", "2"): "2026-06-01",
+        ("frt.cancel", "1"): "2026-03-10",
+    }
