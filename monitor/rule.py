@@ -96,9 +96,9 @@ class Rule:
     cancelled; None is what the measure asks for: numbers latch, and so does the end of FR use.
 
     The clock is *period* of *unit*, or ends on *fixed_date*, or on the trigger day itself
-    (``at_once``). A *recurring* one begins again on each last day, for as long as the number is
-    reached. *keeps* turns the duty round: something is to be kept up to the last day, with which
-    the duty ends by itself.
+    (``at_once``). A *recurring* one, of an external number, begins again on each last day, for as
+    long as the number is reached. *keeps* turns the duty round: something is to be kept up to the
+    last day, with which the duty ends by itself.
 
     Trigger days before *since* open no duty under this rule; if another row is its legacy row
     (*legacy_of*), that one holds for trigger days before the legacy row's *before*.
@@ -185,9 +185,9 @@ class Rule:
             raise RuleError(self.id, "latch", "a number is reached once; leave it out")
         if self.recurring and self.unit not in _RECURS:
             raise RuleError(self.id, "recurring", "only years and calendar_days recur")
-        if self.recurring and not self.latched:
-            raise RuleError(self.id, "recurring", "only what latches recurs; set latch = true")
-        if self.keeps and (self.measure != "event" or self.unit not in _RECURS or self.recurring):
+        if self.recurring and self.measure != "external":
+            raise RuleError(self.id, "recurring", 'only a told number recurs; measure = "external"')
+        if self.keeps and (self.measure != "event" or self.unit not in _RECURS):
             raise RuleError(self.id, "keeps", "only events are kept, for years or calendar_days")
 
 

@@ -132,7 +132,7 @@ class _Numbered:
 
     def _clocks(self, points: Sequence[Point]) -> list[Clock]:
         rule, today = self._rule, beijing_day(self._now)
-        if rule.recurring and rule.measure != "stock":
+        if rule.recurring:
             return clocks(rule, points, self._turned(), today)
         latch, after = self._latch()
         first = first_reach(points, rule.reached_at, after)

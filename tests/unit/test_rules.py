@@ -276,6 +276,10 @@ def test_a_rule_can_be_added() -> None:
         ({"id": "own", "at_least": 5, "period": 1, "latch": False}, "latch: a number is reached"),
         ({"id": "own", "at_least": 5, "period": 1, "recurring": True}, "recurring: only years"),
         (
+            {"id": "own", "at_least": 5, "period": 1, "unit": "years", "recurring": True},
+            "recurring: only a told number recurs",
+        ),
+        (
             {
                 "id": "own",
                 "measure": "event",
@@ -284,7 +288,7 @@ def test_a_rule_can_be_added() -> None:
                 "unit": "years",
                 "recurring": True,
             },
-            "recurring: only what latches recurs",
+            "recurring: only a told number recurs",
         ),
         ({"id": "own", "at_least": 5, "period": 1, "unit": "years", "keeps": True}, "keeps: only"),
         (
@@ -302,7 +306,7 @@ def test_a_rule_can_be_added() -> None:
                 "unit": "years",
                 "keeps": True,
             },
-            "keeps: only events",
+            "recurring: only a told number recurs",
         ),
         (
             {"id": "own", "at_least": 5, "period": 1, "unit": "hours", "count_trigger_day": True},

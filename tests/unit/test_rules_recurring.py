@@ -22,7 +22,15 @@ from monitor.rules import SHIPPED, Rule
 from monitor.workdays import beijing_day, overdue_from
 
 AUDIT = next(rule for rule in SHIPPED if rule.id == "audit.periodic")
-MONTHLY = Rule(id="own", at_least=5, period=30, unit="calendar_days", recurring=True)
+MONTHLY = Rule(
+    id="own",
+    at_least=5,
+    period=30,
+    unit="calendar_days",
+    recurring=True,
+    measure="external",
+    number="told",
+)
 ONCE = Rule(id="once", at_least=5, period=30)
 
 
@@ -207,7 +215,14 @@ def test_a_clock_after_one_that_lapsed_takes_no_number_that_has_older_duties() -
 
 
 IN_FORCE = Rule(
-    id="own", at_least=5, period=30, unit="calendar_days", recurring=True, since=date(2026, 1, 1)
+    id="own",
+    at_least=5,
+    period=30,
+    unit="calendar_days",
+    recurring=True,
+    measure="external",
+    number="told",
+    since=date(2026, 1, 1),
 )
 NEW_YEAR = overdue_from(date(2025, 12, 31))
 REACHED_2025 = Point(noon(date(2025, 6, 1)), 9)
