@@ -29,7 +29,7 @@ from tests.acceptance.command import Facetally, Forker
 from tests.acceptance.estate_truth import Told
 from tests.acceptance.running import until
 from tests.benchmarks.latency import LOWEST_THRESHOLD, Latencies
-from tests.benchmarks.paging_report import Paging, Pause
+from tests.benchmarks.paging_report import Paging, Pause, page
 from tests.benchmarks.product import settings
 from tests.benchmarks.workload import PARTITIONS
 from tests.conftest import REPOSITORY
@@ -41,6 +41,7 @@ from tests.services.postgres import Postgres
 from tests.services.process import Owned
 
 PAGE = REPOSITORY / "docs" / "paging.md"
+DATABASES = ("sqlite", "postgresql")
 _KEY = "whsec_" + base64.b64encode(bytes(32)).decode()
 _CHANNEL = '[[channels]]\nkind = "webhook"\nurl = "{url}"\nallow_private = true\nsecret = "{key}"\n'
 _ASSIGNED = "partitions are assigned"
@@ -211,10 +212,9 @@ def parts(database: str) -> Iterator[Place]:
         yield Place(Facetally(forker, home / "run", text, database_url=url), arrivals, kafka)
 
 
-def run(options: argparse.Namespace) -> Paging:
-    """Measure idle, then under load, then kills, in one run over one database."""
-    machine_load = os.getloadavg()
-    with parts(options.database) as place:
+def run(options: argparse.Namespace, database: str) -> Paging:
+    """Measure idle, then under load, then kills, in one run over one *database*."""
+    with parts(database) as place:
         worker, alerts = place.worker(), place.facetally.start("alerts")
         try:
             idle = asyncio.run(cross(place, "idle", options.crossings, _IDLE_PAUSE))
@@ -226,9 +226,7 @@ def run(options: argparse.Namespace) -> Paging:
             worker.stop()
             alerts.stop()
         return Paging(
-            command=options.command,
-            database=options.database,
-            load=machine_load,
+            database=database,
             idle=idle,
             busy=busy,
             rate=rate,
@@ -244,11 +242,13 @@ def main() -> None:
     parser.add_argument("--crossings", type=int, default=1_000)
     parser.add_argument("--rate", type=int, default=1_000, help="other events a second, under load")
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--database", choices=DATABASES, action="append", help="both, if not said")
     parser.add_argument("--page", type=Path, default=PAGE, help="where the report is written")
     options = parser.parse_args()
-    options.command = " ".join(["python -m tests.benchmarks.paging", *sys.argv[1:]])
-    options.page.write_text(run(options).text())
+    command = " ".join(["python -m tests.benchmarks.paging", *sys.argv[1:]])
+    load = os.getloadavg()
+    runs = [run(options, database) for database in options.database or DATABASES]
+    options.page.write_text(page(runs, command=command, load=load))
     print(f"written: {options.page.name}")
 
 
