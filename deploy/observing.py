@@ -53,10 +53,10 @@ class Observed(Logged):
         super().position_moved(partitions)
         self.metrics.position_moved(partitions)
 
-    def lag(self, records: Mapping[Partition, int]) -> None:
-        """Tell how many offsets each owned partition is behind its end."""
-        super().lag(records)
-        self.metrics.lag(records)
+    def lag(self, records: Mapping[Partition, int], stopped: Collection[Partition]) -> None:
+        """Tell how many offsets each owned partition is behind its end, and which are stopped."""
+        super().lag(records, stopped)
+        self.metrics.lag(records, stopped)
 
 
 class Counted:

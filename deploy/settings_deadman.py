@@ -18,6 +18,7 @@ from deploy.settings_people import span
 
 _MINUTE: Final = 60_000_000
 _SILENCE: Final = 5 * _MINUTE
+_SHORTEST: Final = 3 * _MINUTE
 _REPEAT: Final = 60 * _MINUTE
 
 
@@ -51,6 +52,14 @@ def read_deadman(
         )
     except BadSettings as exc:
         raise BadConfig(f"{table.at}.{exc}") from None
+
+
+def hasty(deadman: DeadmanSettings) -> list[str]:
+    """Return what is wrong with settings that can be used all the same, in sentences."""
+    if deadman.patience.silence >= _SHORTEST:
+        return []
+    often = "and the watchdog is told each minute or two"
+    return [f"deadman.silence is under 3m, {often}: it would page and take it back, for ever"]
 
 
 def _patience(table: Table) -> Patience:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from http import HTTPStatus
+from typing import Final
 
-from alerts.acknowledging import Answered, Refused, serving
+from alerts.acknowledging import AckSettings, Answered, Refused, serving
 from alerts.acknowledging import Said as Asked
 from alerts.channel import Channel
 from alerts.channels.apprise_channel import AppriseChannel
 from alerts.escalating import Escalating
 from alerts.judging import BySettings
 from alerts.lasting import Lasting
-from alerts.metrics import Metrics
+from alerts.metrics import CHORES, Metrics
 from alerts.people import WorkingTime
-from alerts.service import Beside
+from alerts.service import Beside, Chore, uptime
 from alerts.speaking import Speaking
 from deploy.channels import Unready
 from deploy.reading import BadConfig
@@ -24,6 +25,7 @@ from deploy.settings import Settings
 from deploy.wiring import Monitor, clock
 from monitor.calendars import BadCalendar
 from monitor.facts import Instant
+from monitor.metrics import AlertsMetrics
 from monitor.store import calendars
 from monitor.store.acknowledging import Said, Several, acknowledge
 from monitor.store.engine import Engine, reading
@@ -33,6 +35,8 @@ from monitor.store.reminding import Reminding
 from monitor.workdays import Calendar
 
 log = logging.getLogger("facetally")
+
+_AGAIN: Final = 60_000_000
 
 
 class LiveCalendar:
@@ -56,8 +60,8 @@ class LiveCalendar:
         return WorkingTime(self._current.calendar)
 
 
-def beside(monitor: Monitor, metrics: Metrics) -> Beside:
-    """Return who decides over what is sent, and what is done beside it."""
+def beside(monitor: Monitor, metrics: Metrics, *more: Chore) -> Beside:
+    """Return who decides over what is sent, and what is done beside it: *more*, too."""
     settings, engine = monitor.settings, monitor.engine
     days = LiveCalendar(engine, monitor.calendar)
     longest = settings.silence_max_days
@@ -70,6 +74,7 @@ def beside(monitor: Monitor, metrics: Metrics) -> Beside:
             Escalating(settings.routing, days.times, pages, metrics),
             Reminding(engine, settings.ladder, days.calendar),
             Expiring(engine, metrics.silences, longest),
+            *more,
         ),
     )
 
@@ -81,35 +86,69 @@ def spoken(channel: Channel, settings: Settings) -> Channel:
     return channel
 
 
-@contextmanager
-def acknowledging(
-    monitor: Monitor, count: Callable[[int], None] = lambda _: None
-) -> Iterator[tuple[str, int] | None]:
-    """Take acknowledgements over HTTP where the settings say so; yield where. Raises BadConfig.
+class Acknowledging:
+    """Takes acknowledgements over HTTP. A chore: an address that is taken is tried again.
 
-    *count* is called with the status of each answer.
+    Nothing else waits for it. Each try that fails is logged and counted as an error of the chores.
     """
-    settings = monitor.settings.acknowledging
-    if settings is None:
-        yield None
-        return
-    if isinstance(settings, Unready):
-        raise BadConfig(settings.why)
 
-    def taken(said: Asked, until: Instant, now: Instant) -> Answered | None:
+    def __init__(
+        self,
+        settings: AckSettings,
+        engine: Engine,
+        metrics: AlertsMetrics,
+        until: ExitStack,
+        uptime: Callable[[], Instant] = uptime,
+    ) -> None:
+        """Take them until the end of *until*; tries are paced by *uptime*."""
+        self._settings, self._engine, self._metrics = settings, engine, metrics
+        self._until, self._uptime = until, uptime
+        self._again: Instant | None = 0
+
+    def look(self, now: Instant) -> None:
+        """Take the address, if that is still to be done and a minute has passed."""
+        del now
+        if self._again is None or self._uptime() < self._again:
+            return
+        self._again = self._uptime() + _AGAIN
+        served = serving(self._settings, self._taken, clock, self._metrics.acknowledged)
+        try:
+            where = self._until.enter_context(served)
+        except OSError as exc:
+            # Not raised: after an error all chores wait, and escalations are among them.
+            log.error(  # noqa: TRY400 - where it was raised says nothing
+                "acknowledge.address: %s cannot be taken (%s): nobody is heard there, all else "
+                "goes on; tried again in a minute",
+                self._settings.address,
+                exc.strerror,
+            )
+            self._metrics.crashed(CHORES)
+            return
+        self._again = None
+        log.info("acknowledgements on http://%s:%d/ack", *where)
+
+    def _taken(self, said: Asked, until: Instant, now: Instant) -> Answered | None:
         meant = Said(**said._asdict(), how="webhook", until=until)
         try:
-            done = acknowledge(monitor.engine, meant, now)
+            done = acknowledge(self._engine, meant, now)
         except Several as exc:
             raise Refused(HTTPStatus.CONFLICT, str(exc)) from None
         return None if done is None else Answered(done.now, done.before)
 
-    with ExitStack() as stack:
-        try:
-            where = stack.enter_context(serving(settings, taken, clock, count))
-        except OSError as exc:
-            raise BadConfig(
-                f"acknowledge.address: {settings.address} cannot be taken ({exc.strerror})"
-            ) from None
-        log.info("acknowledgements on http://%s:%d/ack", *where)
-        yield where
+
+@contextmanager
+def acknowledging(monitor: Monitor, metrics: AlertsMetrics) -> Iterator[Sequence[Chore]]:
+    """Take acknowledgements over HTTP where the settings say so, until the block ends.
+
+    Yield the chore that takes the address where it could not be taken at once. Raises BadConfig.
+    """
+    settings = monitor.settings.acknowledging
+    if settings is None:
+        yield ()
+        return
+    if isinstance(settings, Unready):
+        raise BadConfig(settings.why)
+    with ExitStack() as until:
+        chore = Acknowledging(settings, monitor.engine, metrics, until)
+        chore.look(clock())
+        yield (chore,)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter as Tally
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
@@ -136,7 +136,7 @@ class LedgerCollector(Collector):
         for rule in sorted({duty.rule for duty in duties}):
             for status in Status:
                 sheet.put(measures.DUTIES, tally[rule, status], processor, rule, status.value)
-        owed = sorted(filter(_is_owed, duties), key=lambda duty: (duty.overdue_at, duty.key))
+        owed = sorted((d for d in duties if d.owed), key=lambda d: (d.overdue_at, d.key))
         today = beijing_day(now)
         for duty in owed[: self._caps.duties]:
             labels = (processor, duty.rule, duty.key)
@@ -205,11 +205,7 @@ def _put_outbox(sheet: _Sheet, found: Gauges) -> None:
 
 
 def _weight(one: ProcessorStatus, duties: Iterable[Duty]) -> tuple[bool, int, str]:
-    return not any(map(_is_owed, duties)), -one.stock.individuals, one.processor
-
-
-def _is_owed(duty: Duty) -> bool:
-    return duty.owed
+    return not any(duty.owed for duty in duties), -one.stock.individuals, one.processor
 
 
 def _seconds(instant: Instant) -> float:
@@ -289,13 +285,16 @@ class WorkerMetrics:
         """Another worker had kept these already."""
         self.positions_moved.inc(len(partitions))
 
-    def lag(self, records: Mapping[Partition, int]) -> None:
+    def lag(self, records: Mapping[Partition, int], stopped: Collection[Partition]) -> None:
         """Show the partitions that this worker owns, and those that it has lost no more."""
         with self._lock:
-            for partition in self._shown - set(records):
+            owned = {*records, *stopped}
+            for partition in self._shown - owned:
                 for gauge in (self.partition_held, self.partition_lag, self.partition_position):
                     gauge.remove(*partition)
-            self._shown = set(records)
+            self._shown = owned
+            for partition in owned:
+                self.partition_held.labels(*partition).set(partition in stopped)
             for partition, behind in records.items():
                 self.partition_lag.labels(*partition).set(behind)
 

@@ -246,9 +246,9 @@ class Outbox(Protocol):
     def skipped(self, claim: Claim, now: Instant, skip: Skip) -> bool:
         """Mark as not to be told on this channel: neither delivered nor owed. First mark stays.
 
-        Of those who tell it *instead*, who was passed over is owed it again if nobody else has or
-        tells it, and if this channel has tried to. False, and no mark, if then there is nobody:
-        it is for this channel all the same.
+        Of those who tell it *instead*, who was passed over is owed it again, whoever else has it.
+        False, and no mark, if nobody tells it, or if it was passed to and fro: then it is for this
+        channel all the same.
         """
 
     def open_duties(self) -> Sequence[OpenDuty]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -32,8 +32,11 @@ class Observer(Protocol):
     def position_moved(self, partitions: Sequence[Partition]) -> None:
         """Another worker had kept these already; they are read again from where it got to."""
 
-    def lag(self, records: Mapping[Partition, int]) -> None:
-        """Tell how many offsets each owned partition, stopped ones too, is behind its end."""
+    def lag(self, records: Mapping[Partition, int], stopped: Collection[Partition]) -> None:
+        """Tell how many offsets each owned partition is behind its end, and which are stopped.
+
+        One that is tried again counts as stopped until something of it is kept.
+        """
 
 
 class Logged:
@@ -56,7 +59,11 @@ class Logged:
         names = ", ".join(f"{topic}-{partition}" for topic, partition in partitions)
         log.info("another worker has moved on %s: reading the position again", names)
 
-    def lag(self, records: Mapping[Partition, int]) -> None:
+    def lag(
+        self,
+        records: Mapping[Partition, int],
+        stopped: Collection[Partition],  # noqa: ARG002 - held() has logged each
+    ) -> None:
         """Say so at debug level."""
         log.debug("behind by %d records", sum(records.values()))
 

@@ -154,7 +154,7 @@ class Watch:
         before = dict(reader.parts)
         stopped = {tp: at for tp, at in reader.stopped.items() if tp not in before}
         if not before and not stopped:
-            self._pace.observer.lag({})  # what was owned before is nobody's lag of ours
+            self._pace.observer.lag({}, ())  # what was owned before is nobody's lag of ours
             return
         # Before asking for ends: what is seen at a later moment may have been written after them.
         moment, looked_at = await self._threads.keeper(self._keeper.moment), self._pace.clock()
@@ -175,9 +175,10 @@ class Watch:
         at_end = self._passed(looked, ours)
         if at_end:
             await self._threads.keeper(lambda: self._keeper.ends(at_end))
-        behind = {tp: at for tp, at in stopped.items() if tp in reader.stopped}
-        behind |= {tp: part.at for tp, part in ours.items()}
-        self._pace.observer.lag({tp: max(0, ends[tp] - behind[tp]) for tp in ends if tp in behind})
+        # As it is now: one that was placed and stopped again during this look is ours all along.
+        behind = reader.stopped | {tp: part.at for tp, part in ours.items()}
+        lag = {tp: max(0, ends[tp] - behind[tp]) for tp in ends if tp in behind}
+        self._pace.observer.lag(lag, tuple(reader.stopped))
         await self._unstick({tp: at for tp, at in idle.items() if tp in ours}, ends)
 
     def _passed(

@@ -363,6 +363,40 @@ class OutboxContract:
         assert claimed(desk, "log") == [notice("a").key]
         assert claimed(desk, "webhook", NOW + 10 * LEASE) == []
 
+    def test_who_was_passed_over_is_owed_it_when_the_next_is_too_though_a_third_tells_it(
+        self, desk: Desk
+    ) -> None:
+        """That may be a log."""
+        desk.ensure(["log", "phone", "webhook"], NOW)
+        desk.put(notice("a"))
+        desk.sent(claim_of(desk), NOW, "logged")
+        for name, other in (("phone", "webhook"), ("webhook", "phone")):
+            claim = desk.claim(name, NOW, LEASE)
+            assert claim is not None
+            desk.skipped(claim, NOW, Skip("not_routed", instead=frozenset({"log", other})))
+
+        assert claimed(desk, "phone") == [notice("a").key]
+        assert claimed(desk, "webhook", NOW + 10 * LEASE) == []
+
+    def test_what_two_pass_to_each_other_again_and_again_one_of_them_tells(
+        self, desk: Desk
+    ) -> None:
+        desk.ensure(["log", "phone", "webhook"], NOW)
+        desk.put(notice("a"))
+        desk.sent(claim_of(desk), NOW, "logged")
+        passed = []
+        for name, other in (("phone", "webhook"), ("webhook", "phone")) * 4:
+            claim = desk.claim(name, NOW, LEASE)
+            assert claim is not None
+            elsewhere = Skip("not_routed", instead=frozenset({"log", other}))
+            passed.append(desk.skipped(claim, NOW, elsewhere))
+            if not passed[-1]:
+                break
+
+        assert passed == [True] * 6 + [False]
+        assert claimed(desk, "webhook") == [notice("a").key]
+        assert claimed(desk, "phone", NOW + LEASE) == [notice("a").key]
+
     def test_who_was_passed_over_for_a_channel_that_failed_is_owed_it_when_routes_change(
         self, desk: Desk
     ) -> None:

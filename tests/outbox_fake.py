@@ -171,15 +171,16 @@ class SqliteOutbox:
             }
             passed = {name for name, (_, why) in others.items() if why == NOT_ROUTED.why}
             held = bool(others.keys() - passed)
-            if skip.instead and not held and not passed & skip.instead:
+            again = passed & skip.instead
+            for name in again:
+                database.execute(
+                    "UPDATE notice_delivery SET skipped_at = NULL, not_before = 0"
+                    " WHERE (key, channel) = (?, ?)",
+                    (claim.notice.key, name),
+                )
+            relies = claim.attempts <= 3 if again else held
+            if skip.instead and not relies:
                 return False
-            if skip.instead and (not held or claim.attempts > 1):
-                for name in passed & skip.instead:
-                    database.execute(
-                        "UPDATE notice_delivery SET skipped_at = NULL, not_before = 0"
-                        " WHERE (key, channel) = (?, ?)",
-                        (claim.notice.key, name),
-                    )
             database.execute(
                 "UPDATE notice_delivery SET skipped_at = ?, said = ? WHERE (key, channel) = (?, ?)"
                 " AND sent_at IS NULL AND skipped_at IS NULL",

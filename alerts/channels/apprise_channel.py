@@ -38,7 +38,7 @@ _WHY: Final = {
         "url: leads to an address that is not public; if it is meant, and it is in a network of "
         "yours: allow_private"
     ),
-    "too_many": "url: has more receivers than can be told within timeout_s; make more channels",
+    "too_many": "url: leads to more than one receiver; make a channel for each",
 }
 
 

@@ -36,6 +36,9 @@ _MOST_BYTES: Final = {"wecombot": 2048}  # the library takes this limit for one 
 _REPEATS_BY: Final = {"pagerduty": "dedup", "opsgenie": "alias"}  # by this the service drops them
 # Their robots take 100 in a minute; the library waits 5.5 s, for Lark before the first one, too.
 _SPACED_S: Final = {"feishu": 0.7, "lark": 0.7}
+_AT_ONCE: Final = frozenset({"notifyre", "wechat", "xmatters"})  # all are told by one request
+_LISTS: Final = ("targets", "topics", "rooms", "channels", "users")
+_COPIES: Final = ("cc", "bcc")
 # What each notice does, whatever its address says: the first of these that a service knows.
 _TELLING: Final = ("new", "trigger", "create", "map")
 _SILENT: Final = logging.CRITICAL + 1
@@ -53,11 +56,11 @@ def opened(url: str, timeout_s: float, *, private: bool) -> NotifyBase | str:
     _tell_anew(service)
     spaced = _SPACED_S.get(str(service.secure_protocol), service.request_rate_per_sec)
     service.request_rate_per_sec = spaced
-    if len(service) * service.request_rate_per_sec >= timeout_s:
-        return TOO_MANY  # it spaces them out, and would never come to the last one
     # Whatever the address says: who tries again is the outbox, a failure is a failure, and an
     # answer that leads elsewhere is none.
     service.retry, service.optional, service.redirects = 0, False, False
+    if _receivers(service) > 1:
+        return TOO_MANY  # where one of them fails, the others would be told again with each attempt
     service.socket_connect_timeout = service.socket_read_timeout = timeout_s
     if "overflow=" not in url:
         service.overflow_mode = OverflowMode.TRUNCATE
@@ -78,6 +81,22 @@ def _may_be_at(service: NotifyBase, *, private: bool) -> bool:
         if not allowed(address, private=private):
             return False
     return True
+
+
+def _receivers(service: NotifyBase) -> int:
+    """Return how many are told one after the other, or by copies of one letter.
+
+    The library counts its repeats, too: none may be set.
+    """
+    told = len(service)
+    if type(service).__len__ is NotifyBase.__len__ and service.secure_protocol not in _AT_ONCE:
+        told = _held(service, _LISTS)  # these services do not count
+    return max(told, 1) + _held(service, _COPIES)
+
+
+def _held(service: NotifyBase, names: Collection[str]) -> int:
+    lists = (getattr(service, name, None) for name in names)
+    return sum(len(one) for one in lists if isinstance(one, list | tuple | set | dict))
 
 
 def _tell_anew(service: NotifyBase) -> None:

@@ -4,7 +4,9 @@
 set -eu
 file=$1
 shift
-if grep -nE '^[^#]*\.example([/:"]|[[:space:]]|$)' "$file" >&2; then
+# In any case and quotes; a comment begins at the line's start or after a space. Only a longer name
+# (.example.org) is another one.
+if grep -niE '^([^#]|[^[:space:]#]#)*\.example\.?([^a-z0-9.-]|$)' "$file" >&2; then
     echo "$file: put your own receivers in the place of these, they tell nobody" >&2
     exit 1
 fi

@@ -74,8 +74,9 @@ def test_command(
         created_at=now,
     )
     tried = [_tried(one, notice) for one in chosen]
-    unwritten = _written(config, notice.key, tried, by or getpass.getuser())
-    _tell(tried, unwritten, notice.key, as_json=as_json)
+    kept = not _only_hears(settings)
+    unwritten = _written(config, notice.key, tried, by or getpass.getuser()) if kept else None
+    _tell(tried, unwritten, notice.key, as_json=as_json, audited=kept and unwritten is None)
     if not all(one.delivered for one in tried):
         click.get_current_context().exit(WRONG)
 
@@ -107,10 +108,17 @@ def _written(config: str | None, key: str, tried: Sequence[Tried], by: str) -> s
     return None
 
 
-def _tell(tried: Sequence[Tried], unwritten: str | None, key: str, *, as_json: bool) -> None:
+def _only_hears(settings: Settings) -> bool:
+    """Whether these are the settings of a dead-man's machine: it has no database to write to."""
+    return settings.deadman is not None and not settings.topics
+
+
+def _tell(
+    tried: Sequence[Tried], unwritten: str | None, key: str, *, as_json: bool, audited: bool
+) -> None:
     if as_json:
         channels = [one._asdict() for one in tried]
-        print_json({"notice": key, "channels": channels, "audited": unwritten is None})
+        print_json({"notice": key, "channels": channels, "audited": audited})
     else:
         for one in tried:
             click.echo(f"{one.channel}: {'' if one.delivered else 'FAILED: '}{one.answer}")

@@ -104,8 +104,8 @@ def alerts_command(config: str | None) -> None:
     channels = [spoken(open_channel(one), monitor.settings) for one in monitor.settings.channels]
     log.info("sending to %s", ", ".join(channel.name for channel in channels))
     outbox = SqlOutbox(monitor.engine, sources_of(monitor.settings), clock)
-    with acknowledging(monitor, metrics.acknowledged):
-        more = beside(monitor, metrics)
+    with acknowledging(monitor, metrics) as chores:
+        more = beside(monitor, metrics, *chores)
         run_alerts(outbox, channels, clock, stop, 0.1, metrics=metrics, beside=more)
     supervisor.tell(STOPPING)
 

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import click
 
+from alerts.deadman.service import DeadmanSettings
 from deploy.channels import Unready, open_channel
 from deploy.cli.common import config_option, settings_of
 from deploy.reading import BadConfig
+from deploy.settings import Settings
+from deploy.settings_deadman import hasty
 from deploy.settings_untold import warnings
 from deploy.wiring import calendar_of, upgrade_database
 
@@ -51,8 +54,13 @@ def check_command(config: str | None) -> None:
     if isinstance(settings.deadman, Unready):
         raise BadConfig(settings.deadman.why)
     click.echo(f"{settings.path}: good")
-    for warning in warnings(settings.channels, settings.path, _written(settings.path)):
+    for warning in _warnings(settings):
         click.echo(f"warning: {warning}", err=True)
+    _show(settings)
+    click.echo(f"  calendar {calendar.version}, published to {calendar.last_day}")
+
+
+def _show(settings: Settings) -> None:
     for topic in settings.topics:
         click.echo(f"  topic {topic.name}: source {topic.source}")
     for rule in settings.rules:
@@ -60,7 +68,25 @@ def check_command(config: str | None) -> None:
             click.echo(f"  rule {rule.id}: {rule.source}")
     for channel in settings.channels:
         click.echo(f"  channel {channel.name}")
-    click.echo(f"  calendar {calendar.version}, published to {calendar.last_day}")
+    for heard in _heard(settings.deadman):
+        click.echo(f"  deadman {heard}")
+
+
+def _warnings(settings: Settings) -> list[str]:
+    said = warnings(settings.channels, settings.path, _written(settings.path))
+    if isinstance(settings.deadman, DeadmanSettings):
+        said += hasty(settings.deadman)
+    return said
+
+
+def _heard(deadman: DeadmanSettings | Unready | None) -> list[str]:
+    """Return where the watchdog is heard, of whom, and who is paged; never the token."""
+    if not isinstance(deadman, DeadmanSettings):
+        return []
+    whom = ", ".join(deadman.installations) or "any installation"
+    token = "without" if deadman.token is None else "with"
+    paged = ", ".join(deadman.channels)
+    return [f"{deadman.address}, {token} a token: hears {whom}, pages by {paged}"]
 
 
 def _written(path: Path | None) -> object:

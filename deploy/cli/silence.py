@@ -57,7 +57,11 @@ def add_command(  # noqa: PLR0913 - one for each option
     kind: str | None,
     severity: str | None,
 ) -> None:
-    """Mute what agrees with all that is given. What opens a duty and its last day are told."""
+    """Mute what agrees with all that is given.
+
+    What opens a duty, opens it again or makes it due earlier and its last day are told;
+    enrolments after the end of use are not.
+    """
     monitor = monitor_of(config)
     wanted = muted.Wanted(
         until=until,

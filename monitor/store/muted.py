@@ -177,7 +177,8 @@ def _end(engine: Engine, number: int, by: str | None, now: Instant) -> bool:
 def _owe_again(connection: Connection, silence: int) -> list[tuple[Notice, str]]:
     """Owe what *silence* kept back and is still open, and return it with its channels.
 
-    That are pages, and the newest reminder of a duty.
+    That are pages, and the newest reminder of a duty. What a channel would tell that has left
+    meanwhile, those are owed whom routes had passed over for it.
     """
     query = (
         select(schema.notices, _d.channel.label("on"))
@@ -188,16 +189,19 @@ def _owe_again(connection: Connection, silence: int) -> list[tuple[Notice, str]]
     kept = [(row.id, row.on, notice_of(row)) for row in connection.execute(query)]
     going_on = set(pages.not_over(connection, {number: notice for number, _, notice in kept}))
     newest: dict[tuple[object, str], tuple[int, Notice]] = {}
+    still: set[tuple[int, str]] = set()
     for number, channel, notice in kept:
         if number in going_on and _is_open(connection, notice):
             # Of a page and its steps on one channel the newest says all.
             about = notice.body.get("page", notice.key)
             newest[about, channel] = (number, notice)
+            still.add((number, channel))
     back = {"skipped_at": None, "skipped": None, "silence": None, "not_before": 0}
     again = sorted((number, channel) for (_, channel), (number, _) in newest.items())
     for number, channel in again:
         mine = (_d.notice_id == number, _d.channel == channel)
         connection.execute(update(schema.deliveries).where(*mine).values(back))
+    again += rerouting.owe_for_left(connection, still)
     notices = {number: notice for number, _, notice in kept}
     return [(notices[number], channel) for number, channel in again]
 

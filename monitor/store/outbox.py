@@ -154,20 +154,18 @@ class SqlOutbox:
         What was delivered or skipped stays so. False if nobody would be told; see the protocol.
         """
         with self._engine.begin() as connection:
-            again: Sequence[str] | None = ()
+            passed = rerouting.Passed()
             if skip.instead:
-                again = rerouting.told_instead(connection, claim, skip.instead)
-            if again is None:
-                return False
+                passed = rerouting.told_instead(connection, claim, skip.instead)
             mark = _of(claim).where(_d.skipped_at.is_(None))
             values = {"skipped_at": now, "skipped": skip.why, "silence": skip.silence}
-            if connection.execute(mark.values(values)).rowcount == 1:
+            if passed.over and connection.execute(mark.values(values)).rowcount == 1:
                 body = _body_of(claim) | {"why": skip.why}
                 if skip.silence is not None:
                     body["silence"] = skip.silence
                 audit.append(connection, now, SKIPPED, claim.notice.processor, body)
-            rerouting.note(connection, claim, again, now)
-            return True
+            rerouting.note(connection, claim, passed.again, now)
+            return passed.over
 
     def open_duties(self) -> Sequence[OpenDuty]:
         """Return every duty that is owed now, with its current days, in the order of opening.

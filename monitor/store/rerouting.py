@@ -7,8 +7,8 @@ reason of its own not to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Collection, Sequence
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Select, and_, exists, or_, select, update
 
@@ -17,17 +17,27 @@ from monitor.notices import NOT_ROUTED, Claim
 from monitor.store import audit, schema
 
 OWED_AGAIN: Final = "notice.owed_again"
+OFTEN: Final = 3
+"""After so many attempts a channel does not rely on one that had passed the notice over."""
+
 _n, _d, _c = schema.notices.c, schema.deliveries.c, schema.channels.c
 _a = schema.acknowledgements.c
 
 
-def told_instead(
-    connection: Connection, claim: Claim, instead: frozenset[str]
-) -> Sequence[str] | None:
-    """Return which of the channels *instead* are now owed the notice of *claim* again.
+class Passed(NamedTuple):
+    """Whether a channel may pass a notice over, and which others are owed it *again*."""
 
-    They are if nobody else tells it, and if the channel has tried to: then the routes have changed
-    since. None if there is nobody who tells it. For ``note`` after the mark.
+    over: bool = True
+    again: Sequence[str] = ()
+
+
+def told_instead(connection: Connection, claim: Claim, instead: frozenset[str]) -> Passed:
+    """Return whether one of *instead* tells the notice of *claim* in its channel's place.
+
+    Those that were passed over for it are owed it again, whoever else tells it: the routes have
+    changed since, and the others may be a log. Not passed over if nobody tells it, nor if it has
+    come back often: two processes with other routes could pass it to each other for ever. For
+    ``note`` after the mark.
     """
     mine = _n.key == claim.notice.key
     # Two who pass it over at once must not each rely on the other.
@@ -43,8 +53,6 @@ def told_instead(
         one.sent_at is not None or (one.active and not _passed_over(one.skipped_at, one.skipped))
         for one in others
     )
-    if held and claim.attempts == 1:
-        return ()
     again = [
         one.channel
         for one in others
@@ -52,7 +60,8 @@ def told_instead(
     ]
     for channel in again:
         _owe(connection, number, channel)
-    return again if held or again else None
+    there_and_back = bool(again) and claim.attempts > OFTEN
+    return Passed((held or bool(again)) and not there_and_back, again)
 
 
 def left_untold(wanted: Sequence[str], leaving: Sequence[str]) -> Select[Any]:
@@ -88,6 +97,24 @@ def owe_left_untold(
     again = [row for row in found if _owe(connection, row.id, row.channel)]
     for row in again:
         _note(connection, now, row.processor, row.key, row.kind, row.channel)
+
+
+def owe_for_left(
+    connection: Connection, kept: Collection[tuple[int, str]]
+) -> list[tuple[int, str]]:
+    """Owe again what known channels were passed over for, where it was *kept* on one that left.
+
+    Of these, given by number and channel, others may have told it: that may be a log. Return what
+    is owed again. Each channel is judged by the routes of now before it tells.
+    """
+    active = set(connection.scalars(select(_c.channel).where(_c.active)))
+    left = {number for number, channel in kept if channel not in active}
+    return [
+        (number, channel)
+        for number in sorted(left)
+        for channel in sorted(active)
+        if _owe(connection, number, channel)
+    ]
 
 
 def note(connection: Connection, claim: Claim, again: Sequence[str], now: Instant) -> None:

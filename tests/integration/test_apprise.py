@@ -385,10 +385,15 @@ def test_a_letter_that_is_refused_is_not_delivered(answer: str) -> None:
             "mailto://b.org?smtp=10.0.0.5&from=a@b.org&to=c@d.org",
             "leads to an address that is not public",
         ),
-        (
-            "mailto://b.org?from=a@b.org&to=" + ",".join(f"a{n}@b.org" for n in range(40)),
-            "more receivers",
-        ),
+        ("mailto://b.org?from=a@b.org&to=c@d.org,e@d.org", "more than one receiver"),
+        ("mailto://b.org?from=a@b.org&to=c@d.org&cc=e@d.org", "more than one receiver"),
+        ("mailto://b.org?from=a@b.org&to=c@d.org&bcc=e@d.org", "more than one receiver"),
+        ("ntfy://host.example.org/one/two", "more than one receiver"),
+        (f"dingtalk://{TOKEN}/13800138000/13800138001", "more than one receiver"),
+        (f"opsgenie://{BOT}/@ann/@bob", "more than one receiver"),
+        # The library counts one for this service, and asks once for each.
+        (f"pushplus://{TOKEN}/one/two", "more than one receiver"),
+        ("irc://host.example.org/%23one/@ann", "more than one receiver"),
     ],
 )
 def test_an_address_that_apprise_does_not_take_is_refused_at_start(url: str, why: str) -> None:
@@ -397,6 +402,24 @@ def test_an_address_that_apprise_does_not_take_is_refused_at_start(url: str, why
         sender.check()
 
     assert "canary" not in str(caught.value)
+
+
+@OUTDATED
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ntfy://host.example.org/one?retry=2",
+        "mailtos://user:canary@example.org",
+        f"dingtalk://{TOKEN}/13800138000",
+        f"pushplus://{TOKEN}",
+        f"pushplus://{TOKEN}/one",
+        "irc://host.example.org/%23one",
+        f"opsgenie://{BOT}/@ann/@bob?batch=yes",  # one alert, in one request
+        "wechat://corporation:secret@1000002/ann/bob",  # likewise
+    ],
+)
+def test_an_address_that_leads_to_one_receiver_is_taken(url: str) -> None:
+    assert not isinstance(opened(url, 30.0, private=False), str)
 
 
 @pytest.mark.parametrize("name", [*SERVICES, "mail", "native slack", "native wecom"])

@@ -237,3 +237,28 @@ def test_config_check_reads_the_token(tmp_path: Path) -> None:
 
     assert (good.code, bad.code) == (0, 2)
     assert "deadman.token_file: cannot be read" in bad.err
+
+
+def test_the_check_warns_of_a_silence_that_is_shorter_than_the_watchdog_is_told(
+    tmp_path: Path,
+) -> None:
+    channels = webhook("http://127.0.0.1:1/hook")
+    hasty = home(tmp_path / "a", channels, '[deadman]\nsilence = "4s"\n').good("config", "check")
+    usual = home(tmp_path / "b", channels, "[deadman]\n").good("config", "check")
+
+    assert "warning: deadman.silence is under 3m" in hasty.err
+    assert "deadman.silence" not in usual.err
+
+
+def test_the_check_shows_where_the_watchdog_is_heard_of_whom_and_who_is_paged(
+    tmp_path: Path,
+) -> None:
+    channels = webhook("http://127.0.0.1:1/hook"), '[[channels]]\nkind = "log"\n'
+    both = f'installations = ["east", "west"]\nchannels = ["pager"]\ntoken = "{TOKEN}"\n'
+    alone = home(tmp_path / "a", *channels, "[deadman]\n").good("config", "check").out
+    named = home(tmp_path / "b", *channels, f"[deadman]\n{both}").good("config", "check").out
+
+    heard = "  deadman 127.0.0.1:9466, "
+    assert f"{heard}without a token: hears any installation, pages by pager, log\n" in alone
+    assert f"{heard}with a token: hears east, west, pages by pager\n" in named
+    assert TOKEN not in named

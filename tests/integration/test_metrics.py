@@ -200,7 +200,7 @@ def full(engine: Engine) -> CollectorRegistry:
     worker.kept(10, 5_000)
     worker.retrying("looking at ends", OSError())
     worker.position_moved([("faces", 0)])
-    worker.lag({("faces", 0): 7})
+    worker.lag({("faces", 0): 7}, ())
     senders.sent("log")
     senders.failed("log", permanent=True)
     senders.shown("log", ok=True)
@@ -542,7 +542,7 @@ def test_a_worker_tells_what_the_reading_loop_tells_it(registry: CollectorRegist
     observer.kept(10, 40_000)
     observer.retrying("looking at ends", OSError("a secret"))
     observer.position_moved([("faces", 0), ("faces", 1)])
-    observer.lag({("faces", 0): 7})
+    observer.lag({("faces", 0): 7}, ())
     text = exposed(registry)
     found = samples_of(text)
 
@@ -571,13 +571,36 @@ def test_a_partition_that_went_to_another_worker_is_shown_no_more(
     worker = WorkerMetrics(registry)
     worker.stored([batch([])])
     worker.held(("faces", 1), TooManyRejects("faces/1"))
-    worker.lag({("faces", 0): 7, ("faces", 1): 9})
-    worker.lag({("faces", 1): 5})
+    worker.lag({("faces", 0): 7, ("faces", 1): 9}, [("faces", 1)])
+    worker.lag({("faces", 1): 5}, [("faces", 1)])
     found = samples_of(exposed(registry))
 
     assert found["partition_lag_records"] == {("faces", "1"): 5}
     assert found["partition_held"] == {("faces", "1"): 1}
     assert "partition_position_timestamp_seconds" not in found
+
+
+def test_a_stopped_partition_whose_end_was_not_looked_up_stays_shown(
+    registry: CollectorRegistry,
+) -> None:
+    """It was placed and stopped between two looks."""
+    worker = WorkerMetrics(registry)
+    worker.held(("faces", 0), TooManyRejects("faces/0"))
+    worker.lag({}, [("faces", 0)])
+    found = samples_of(exposed(registry))
+
+    assert found["partition_held"] == {("faces", "0"): 1}
+
+
+def test_a_partition_that_is_stopped_no_more_is_shown_as_going_on(
+    registry: CollectorRegistry,
+) -> None:
+    worker = WorkerMetrics(registry)
+    worker.held(("faces", 0), TooManyRejects("faces/0"))
+    worker.lag({("faces", 0): 0}, [])
+    found = samples_of(exposed(registry))
+
+    assert found["partition_held"] == {("faces", "0"): 0}
 
 
 def test_senders_count_what_they_did(registry: CollectorRegistry) -> None:

@@ -14,7 +14,7 @@ from monitor.notices import Kind, Notice, Severity
 from monitor.store import audit
 from monitor.store.engine import open_engine, reading
 from monitor.store.outbox import SqlOutbox
-from tests.homes import Home, home, ready
+from tests.homes import Home, home, ready, topic
 from tests.post_office import post_office
 from tests.receiver import Answer, Receiver, receiving
 
@@ -144,6 +144,18 @@ def test_without_a_database_it_tests_all_the_same_and_says_that_nothing_was_writ
     assert answer.out == "one: 200\n"
     assert answer.code == 0
     assert "not written into the audit log: there is no database" in answer.err
+
+
+@pytest.mark.parametrize(("more", "said"), [("", 0), (topic("face-events"), 1)])
+def test_a_dead_mans_machine_has_no_database_that_could_be_missed(
+    tmp_path: Path, more: str, said: int
+) -> None:
+    with receiving(Answer(200)) as receiver:
+        place = with_channels(home(tmp_path, more), hook("one", receiver), "[deadman]")
+        answer = place.run("notify", "test", "--json")
+
+    assert (answer.code, answer.json()["audited"]) == (0, False)
+    assert answer.err.count("there is no database") == said
 
 
 def test_a_channel_whose_secret_is_not_here_fails_and_the_others_are_tested(

@@ -16,6 +16,7 @@ from monitor.store.owed_told import answered_wrong
 from tests.integration.feed import DAY, TWO, confirmed
 from tests.integration.store_kit import MINUTE, NOW
 from tests.integration.test_store_pages import ALONE, HOUR, Office, page
+from tests.integration.test_store_rerouting import restarted, to
 
 
 @pytest.fixture
@@ -101,6 +102,27 @@ def test_when_a_silence_ends_what_is_still_open_is_told(office: Office, ended: s
         [1, 0] if ended == "by a person" else [0, 1]
     )
     assert len(office.entries("notice.owed_again")) == 1
+    assert office.wrong() == []
+
+
+def test_a_muted_page_whose_channel_has_left_is_told_by_the_new_route(engine: Engine) -> None:
+    """Though a log has it: nobody reads that at night."""
+    office = Office(engine, to("first", "third"))
+    office.phones["first"].broken = True
+    office.put(page("a"))
+    office.send(NOW)
+    silence(office, kind=Kind.GAP)
+    office.send(NOW + 10 * MINUTE)
+    restarted(office, to("second", "third", known=("second", "third")), NOW + 20 * MINUTE)
+    office.send(NOW + 20 * MINUTE)
+    before = office.got()["second"]
+    for now in (NOW + HOUR, NOW + 2 * HOUR):
+        expire(office, now)
+        office.outbox.ensure(["second", "third"], now)
+        office.send(now)
+
+    assert before == []
+    assert office.got() == {"second": [ALONE], "third": [ALONE]}
     assert office.wrong() == []
 
 

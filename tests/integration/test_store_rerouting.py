@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import permutations, product
+
 import pytest
 from sqlalchemy import Engine
 
 from alerts.escalating import Escalating
 from alerts.judging import BySettings
+from alerts.outbox import send_next
 from alerts.people import Person
 from alerts.routing import Escalation, Route, Routing, Step
 from monitor.facts import Instant
@@ -90,6 +93,56 @@ def test_of_two_processes_with_other_routes_one_tells_it(engine: Engine) -> None
     told = [one for name in CHANNELS for one in office.outbox.told_since(name, 0, NOW + HOUR)]
 
     assert [one.notice.key for one in told] == [page("a").key]
+    assert office.wrong() == []
+
+
+def test_a_page_that_its_channel_never_tried_is_told_by_the_new_route(engine: Engine) -> None:
+    """Its thread was at an older page, and a log has told it."""
+    office = Office(engine, to("first", "third"))
+    first = office.phones.pop("first")
+    office.put(page("a"))
+    office.send(NOW)
+    office.phones["first"] = first
+    first.broken = True
+    restarted(office, to("second", "third"), NOW + MINUTE)
+    office.send(NOW + MINUTE)
+    office.send(NOW + 2 * MINUTE)
+
+    assert (keys(office, "second"), keys(office, "third")) == ([page("a").key], [page("a").key])
+    assert office.outbox.waiting() == []
+    assert office.wrong() == []
+
+
+def test_of_two_processes_with_other_routes_and_a_log_one_tells_it_in_any_order(
+    engine: Engine,
+) -> None:
+    """Both in the same order again and again; the old one ends after one round, or never."""
+    office = Office(engine)
+    judges = {
+        one: BySettings(to(one, "third"), lambda: TIMES, Standings(engine))
+        for one in ("first", "second")
+    }
+    turns = [(judge, name) for judge in judges for name in ("first", "second")]
+    late = []
+    for order, stays in product(permutations(turns), (True, False)):
+        told = page(f"{len(keys(office, 'third'))}")
+        office.put(told)
+        rounds = 0
+        send_next(office.outbox, office.phones["third"], NOW, judge=judges["first"])
+        while not any(told.key in keys(office, name) for name in ("first", "second")):
+            rounds += 1
+            for judge, name in order:
+                if rounds == 1 or stays or judge == "second":
+                    send_next(office.outbox, office.phones[name], NOW, judge=judges[judge])
+            if rounds > 4:
+                late.append(order)
+                break
+        office.judge = judges["second"]
+        office.send(NOW)
+
+    assert late == []
+    assert len(keys(office, "third")) == 48
+    assert office.outbox.waiting() == []
     assert office.wrong() == []
 
 

@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -287,13 +288,17 @@ def post(port: int, said: dict[str, str]) -> tuple[int, Any]:
     return answer.status, json.loads(answer.read())
 
 
-def test_an_address_that_is_taken_is_said_at_the_start(running: Running, tmp_path: Path) -> None:
-    settings = running.home.settings
-    taken = settings.read_text().replace(
-        '\naddress = "127.0.0.1:0"', f'\naddress = "127.0.0.1:{running.ack_port}"'
-    )
-    (tmp_path / "other.toml").write_text(taken)
-    answer = running.home.program("--config", "other.toml", "alerts")
+def test_an_address_of_acknowledgements_that_is_taken_keeps_no_page_back(tmp_path: Path) -> None:
+    with receiving(Answer(200)) as receiver, socket.create_server(("127.0.0.1", 0)) as neighbour:
+        address = f"127.0.0.1:{neighbour.getsockname()[1]}"
+        own = f'[acknowledge]\naddress = "{address}"\nsecret = "{SECRET}"\n'
+        home = filled(ready(tmp_path, AT_TWO, channel("first", receiver), own))
+        process = home.start("alerts")
+        try:
+            running = Running(home, {"first": receiver})
+            running.until(lambda: bool(running.got("first")))
+        finally:
+            process.stop()
 
-    assert answer.code == 2
-    assert "acknowledge.address: 127.0.0.1:" in answer.err
+    assert running.got("first") == [("facetally.duty_opened", None)]
+    assert f"ERROR facetally: acknowledge.address: {address} cannot be taken" in home.said()

@@ -22,7 +22,7 @@ from streams.connection import Connection
 from streams.publish import Outgoing, publish
 from tests.acceptance.command import Facetally
 from tests.homes import event
-from tests.prometheus.scene import PATIENCE, Settings, open_transaction
+from tests.prometheus.scene import PATIENCE, Settings, beating, open_transaction
 from tests.prometheus.watched import Watched
 from tests.receiver import Answer, Behaviour, Request
 from tests.services.kafka import Kafka
@@ -115,7 +115,6 @@ class Faults:
         self._show_panels()
         self._database_slow()
         self._settings_replaced()
-        self._senders_locked_out()
         self._processes_killed()
         self._topics_left_out()
         self._started_again_and_again()
@@ -149,6 +148,11 @@ class Faults:
 
     def _answered(self, query: str) -> bool:
         return bool(self._world.prometheus.query(query))
+
+    def _found(self, query: str, found: list[dict[str, Any]]) -> bool:
+        """Keep the answer itself: some gauges are gone for a moment now and then."""
+        found[:] = self._world.prometheus.query(query)
+        return bool(found)
 
     def _put(self, *events: str, topic: str = "watched-faces") -> None:
         connection = Connection(bootstrap_servers=self._kafka.bootstrap)
@@ -236,15 +240,20 @@ class Faults:
         self._quiet_before("FacetallyLedgerUnreadable", "FacetallyKeepingStalled")
 
     def _broker_away(self) -> None:
-        self._quiet_before("FacetallyReadingStalled")
+        """And meanwhile what needs no broker: it takes the worker a minute to be sure."""
+        names = ("FacetallySenderStuck", "FacetallyAuditRewritten", "FacetallyAuditShrunk")
+        self._quiet_before("FacetallyReadingStalled", *names)
         self._kafka.kill()
+        self._senders_locked_out()
         self._told("FacetallyReadingStalled")
         self._kafka.revive()
         self._world.note_families()
 
     def _show_panels(self) -> None:
-        """Ask what each panel of the dashboard asks, while all of it runs again."""
-        self._put(event("P10"))
+        """Ask what each panel of the dashboard asks, while all of it runs again.
+
+        Records come meanwhile: what is said of a partition begins anew with a new assignment.
+        """
         self.run.families = self._world.families
         asked = {
             query.expr: panel.title
@@ -252,10 +261,10 @@ class Faults:
             for panel in row.panels
             for query in panel.queries
         }
-        for expression, title in asked.items():
-            wanted = filled_in(expression)
-            until(partial(self._answered, wanted), 20)
-            self.run.panels[f"{title}: {expression}"] = self._world.prometheus.query(wanted)
+        with beating(self._kafka, "watched-quiet"):
+            for expression, title in asked.items():
+                found = self.run.panels[f"{title}: {expression}"] = []
+                until(partial(self._found, filled_in(expression), found), PATIENCE)
 
     def _database_slow(self) -> None:
         """Let the worker wait within a transaction for a table that somebody has locked."""
@@ -285,8 +294,6 @@ class Faults:
 
     def _senders_locked_out(self) -> None:
         """Senders wait for a lock; behind their backs the log is changed, and put back."""
-        names = ("FacetallySenderStuck", "FacetallyAuditRewritten", "FacetallyAuditShrunk")
-        self._quiet_before(*names)
         with self._connected() as connection, connection.transaction():
             connection.execute(LOCKED.encode())
             self._told("FacetallySenderStuck")  # by now nothing was written for a while

@@ -12,6 +12,7 @@ import pytest
 from alerts.channels.alertmanager import duty_labels, event_labels
 from monitor.notices import Kind, Notice, Severity, key_of
 from tests.prometheus.shipped import ALERTMANAGER, FALLBACK, RULES, Alert, alerts, loaded
+from tests.prometheus.watched import seconds
 from tests.services import alertmanager as alertmanagers
 from tests.services.presence import require
 
@@ -112,6 +113,16 @@ def test_the_end_of_what_happened_once_is_not_told(name: str) -> None:
     assert all(one["send_resolved"] is False for one in receiver["webhook_configs"])
 
 
+def test_two_attempts_at_a_message_are_within_the_window_that_counts_them() -> None:
+    """Each road tries again after its own group_interval, or that of the first one."""
+    root = loaded(ALERTMANAGER)["route"]
+    again = [one["group_interval"] for one in (root, *root["routes"]) if "group_interval" in one]
+    (rule,) = [one for one in EVERY if one.name == "FacetallyNotificationsFailing"]
+    windows = set(re.findall(r"\[(\w+)\]", rule.expr))
+
+    assert 2 * max(map(seconds, again)) < min(map(seconds, windows))
+
+
 def test_nothing_is_hidden_across_installations() -> None:
     assert all("installation" in one["equal"] for one in loaded(ALERTMANAGER)["inhibit_rules"])
 
@@ -139,6 +150,41 @@ def test_an_alertmanager_with_receivers_of_the_example_is_not_started() -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     assert "https://pager.example/facetally" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- url: 'https://pager.example'",
+        "- url: https://pager.example?x=1",
+        "- url: https://PAGER.EXAMPLE/x",
+        "- url: https://pager.example./x",
+        "- to: a@x.example, b@y.org",
+        "- {channel: '#alerts', api_url: https://chat.example/x}",
+    ],
+)
+def test_an_example_is_refused_however_it_is_written(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(f"# ours\n{line}\n")
+    done = refusing(file)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"2:{line}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- url: https://pager.example.org/x",
+        "- url: https://pager.example-hospital.cn/x",
+        "- url: https://a.org/x # in the place of https://pager.example/x",
+    ],
+)
+def test_what_is_no_example_is_not_refused(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(f"{line}\n")
+
+    assert refusing(file).stdout == "it runs\n"
 
 
 def test_with_receivers_of_ones_own_it_is_started(tmp_path: Path) -> None:

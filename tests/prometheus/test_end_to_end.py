@@ -42,6 +42,7 @@ AT_WORK: Final = {
     "FacetallyResponderUnreachable": "page",
     "FacetallyEscalationStepUnreachable": "page",
     "FacetallyPartitionStalled": "page",
+    "FacetallyPartitionHeld": "warnings",
     "FacetallyReachPending": "warnings",
     "FacetallyLagGrowing": "warnings",
     "FacetallySeriesLeftOut": "warnings",
@@ -72,8 +73,6 @@ BY_PROMTOOL: Final = {
     "FacetallyCalendarOver": "the shipped calendar of this year cannot be taken out, and the clock "
     "of Prometheus is the machine's",
     "FacetallyCalendarEnding": "the same: it fires or not by the day on which the test runs",
-    "FacetallyPartitionHeld": "the gauge is gone for a moment at each new try, once a minute, so "
-    "when this comes has no bound (it did, after 4 s and after 4 minutes)",
     "FacetallyPositionsMoved": "asks for twenty batches that another worker took",
     "FacetallySnapshotRunning": "asks for a first snapshot that does not end in a day",
     "FacetallyRecountPending": "a look back of so few people is over before it is seen",

@@ -16,7 +16,7 @@ from typing import Final
 import pytest
 import yaml
 
-from tests.prometheus.watched import prometheus_of, quick_alertmanager, quick_rules, scrape
+from tests.prometheus.watched import AGAIN, prometheus_of, quick_alertmanager, quick_rules, scrape
 from tests.receiver import Answer, Receiver, Request, receiving
 from tests.services import alertmanager as alertmanagers
 from tests.services import prometheus as prometheuses
@@ -106,7 +106,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LastMile]:
     (rules / "site.yml").write_text(yaml.safe_dump(broken))
     with contextlib.ExitStack() as stack:
         receiver = stack.enter_context(receiving(world.answer))
-        alertmanager = Alertmanager(quick_alertmanager(receiver.url))
+        alertmanager = Alertmanager(quick_alertmanager(receiver.url, AGAIN))
         stack.callback(alertmanager.close)
         alertmanager.start()
         where = alertmanager.url.removeprefix("http://")

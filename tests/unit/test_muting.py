@@ -67,6 +67,8 @@ def escalated(page: Notice) -> Notice:
     [
         notice("a", kind=Kind.DUTY_OPENED),
         notice("a", kind=Kind.DUTY_MOVED),
+        notice("a", kind=Kind.DUTY_REOPENED),
+        notice("a", kind=Kind.DUE_MOVED),
         reminder(0),
         reminder(-1),
     ],
@@ -76,8 +78,16 @@ def test_no_silence_mutes_what_a_duty_leaves_no_time_for_nor_its_escalation(told
     assert not ALL.takes(escalated(told))
 
 
-@pytest.mark.parametrize("told", [notice("a", kind=Kind.DUTY_REOPENED), reminder(1)])
-def test_a_silence_mutes_other_pages_of_a_duty(told: Notice) -> None:
+@pytest.mark.parametrize(
+    "told",
+    [
+        notice("a", kind=Kind.ENROLLED_AFTER_END),
+        notice("a", kind=Kind.FILING_STEP),
+        replace(notice("a", kind=Kind.DUE_MOVED), severity=Severity.WARNING),
+        reminder(1),
+    ],
+)
+def test_a_silence_mutes_what_else_is_told_of_a_duty(told: Notice) -> None:
     assert ALL.takes(told)
     assert ALL.takes(escalated(told))
 

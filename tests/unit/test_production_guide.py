@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
+from deploy.settings import load
 from tests.conftest import REPOSITORY
 from tests.parsing import parsed
 
@@ -18,20 +20,22 @@ COMMANDS = [line[2:] for block in BLOCKS for line in block.splitlines() if line.
 FOREIGN = {
     "chmod",
     "cp",
-    "createdb",
-    "createuser",
     "docker",
+    "groupadd",
     "install",
     "openssl",
     "pg_dump",
     "pg_restore",
     "psql",
+    "runuser",
     "systemctl",
     "useradd",
 }
 UNITS = {unit.name for unit in (REPOSITORY / "deploy" / "systemd").glob("*.*")}
 SECTIONS = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", GUIDE, re.DOTALL | re.MULTILINE))
-GRANTS = "psql --username facetally --dbname facetally --file deploy/sql/grants.sql"
+HOST = "127.0.0.1"
+GRANTS = f"psql --host {HOST} --username facetally --dbname facetally --file deploy/sql/grants.sql"
+PROGRAM = "/opt/facetally/bin/facetally"
 SERVICES = yaml.safe_load((REPOSITORY / "deploy" / "compose" / "compose.yml").read_text("utf-8"))
 
 
@@ -43,10 +47,10 @@ def test_every_line_of_an_example_is_a_command_that_is_looked_at_here() -> None:
     lines = [line for block in BLOCKS for line in block.splitlines()]
 
     assert [line for line in lines if not line.startswith("$ ")] == []
-    assert {line.split()[0] for line in COMMANDS} == {"facetally", *FOREIGN}
+    assert {line.split()[0] for line in COMMANDS} == {"facetally", PROGRAM, *FOREIGN}
 
 
-@pytest.mark.parametrize("words", of("facetally"), ids=" ".join)
+@pytest.mark.parametrize("words", [*of("facetally"), *of(PROGRAM)], ids=" ".join)
 def test_facetally_takes_the_command(words: list[str]) -> None:
     assert parsed(words).command.name
 
@@ -68,7 +72,7 @@ def test_compose_is_asked_for_services_that_it_has(words: list[str]) -> None:
     assert command in {"up", "logs", "exec", "run"}
     assert (rest[0] if rest else None) in {*SERVICES["services"], None}
     if command == "exec":
-        assert rest[1] == "/opt/facetally/bin/facetally"
+        assert rest[1] == PROGRAM
         assert parsed(words[words.index(rest[1]) + 1 :]).command.name == "status"
 
 
@@ -117,6 +121,48 @@ def test_rights_are_given_between_the_upgrade_and_the_first_worker(section: str)
     ]
 
     assert upgraded < lines.index(GRANTS) < workers
+
+
+@pytest.mark.parametrize("program", ["psql", "pg_dump", "pg_restore"])
+def test_root_comes_into_the_database_by_tcp_as_its_owner(program: str) -> None:
+    """Without a host Debian asks the system who one is, and root is no role."""
+    for words in of(program):
+        assert words[:4] == ["--host", HOST, "--username", "facetally"]
+
+
+def test_roles_and_databases_are_made_by_the_user_of_the_database() -> None:
+    made = of("runuser")
+
+    assert {words[3] for words in made} == {"createuser", "createdb"}
+    assert all(words[:3] == ["--user", "postgres", "--"] for words in made)
+
+
+def test_the_settings_of_the_units_come_in_as_the_worker_and_those_of_the_upgrade_as_owner() -> (
+    None
+):
+    examples = REPOSITORY / "deploy" / "examples" / "systemd"
+    (owner,) = re.findall(
+        r"^FACETALLY_DATABASE_URL=(\S+)$", (examples / "owner.env").read_text("utf-8"), re.MULTILINE
+    )
+    worker = load(str(examples / "facetally.toml"), {})
+    upgrade = load(str(examples / "facetally.toml"), {"FACETALLY_DATABASE_URL": owner})
+    at = f"{HOST}:5432/facetally"
+
+    assert worker.database_url == f"postgresql+psycopg://facetally_worker@{at}"
+    assert upgrade.database_url == f"postgresql+psycopg://facetally@{at}"
+
+
+def test_the_dead_man_waits_for_the_label_that_prometheus_gives_to_its_watchdog() -> None:
+    section = SECTIONS["The dead-man's receiver"]
+    (settings,) = re.findall(r"^```toml\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^```yaml\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+    labels = [
+        found["global"]["external_labels"]
+        for found in map(yaml.safe_load, blocks)
+        if "global" in found
+    ]
+
+    assert tomllib.loads(settings)["deadman"]["installations"] == [labels[0]["installation"]]
 
 
 def test_no_rights_are_given_before_there_are_tables() -> None:

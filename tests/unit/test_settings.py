@@ -21,6 +21,7 @@ from alerts.routing import Escalation, Route, Routing, Step
 from deploy.channels import Unready
 from deploy.reading import BadConfig
 from deploy.settings import Settings, load
+from deploy.settings_deadman import hasty
 from monitor.approach import Levels
 from monitor.facts import Place
 from monitor.groups import Group
@@ -830,6 +831,18 @@ def test_the_dead_mans_receiver_listens_here_and_pages_everybody_without_more(he
     assert found.channels == ("webhook", "apprise")
     assert found.patience == Patience(silence=300_000_000, repeat=3_600_000_000)
     assert (found.installations, found.token) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("silence", "warned"), [("4s", True), ("179s", True), ("3m", False), ("5m", False)]
+)
+def test_a_silence_within_which_the_watchdog_need_not_be_told_is_warned_of(
+    here: Path, silence: str, *, warned: bool
+) -> None:
+    found = read(here, f'{HOOK}[deadman]\nsilence = "{silence}"\n').deadman
+
+    assert isinstance(found, DeadmanSettings)
+    assert bool(hasty(found)) is warned
 
 
 def test_a_token_that_is_not_here_stops_nobody_who_hears_no_watchdog(here: Path) -> None:

@@ -157,6 +157,21 @@ def test_a_calendar_that_cannot_be_written_is_told() -> None:
     assert (FOLDER / told_by.replace("%n", "")).is_file()
 
 
+def test_who_serves_the_calendar_needs_no_group_that_reads_settings_or_secrets() -> None:
+    service = section(FOLDER / "facetally-ical.service", "Service")
+
+    assert service["Group"] == ["facetally-ical"]
+    assert service["SupplementaryGroups"] == ["facetally"]  # for the settings
+    assert service["StateDirectoryMode"] == ["0750"]
+    assert service["UMask"] == ["0027"]
+
+
+def test_an_upgrade_without_the_owners_address_does_not_start() -> None:
+    service = section(FOLDER / "facetally-db-upgrade.service", "Service")
+
+    assert service["EnvironmentFile"] == ["/etc/facetally/owner.env"]
+
+
 def test_the_dead_mans_receiver_is_given_nothing_of_the_database() -> None:
     service, unit = section(DEADMAN, "Service"), section(DEADMAN, "Unit")
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 from asyncio import _set_running_loop
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TypeVar, cast
@@ -77,7 +77,7 @@ class Said:
 
     def position_moved(self, partitions: Sequence[Partition]) -> None: ...
 
-    def lag(self, records: Mapping[Partition, int]) -> None: ...
+    def lag(self, records: Mapping[Partition, int], stopped: Collection[Partition]) -> None: ...
 
 
 class _Crashes(NoMetrics):
