@@ -18,6 +18,14 @@ class Failures(Tally):
     failed: dict[str, int] = field(default_factory=dict)
 
 
+# A channel that works again ends its pauses in a transaction of its own, which is not tried again:
+# where its BEGIN is a statement and has failed, what follows never comes. Alone it does.
+_WAKE = (
+    "UPDATE deliveries SET not_before=? "
+    "WHERE deliveries.channel = ? AND deliveries.sent_at IS NULL AND d"
+)
+_NOT_TRIED_AGAIN = {("sent", _WAKE)}
+
 FailingWork: TypeAlias = Callable[..., Failures]
 """Called as ``crash_driver.Work`` is."""
 
@@ -38,7 +46,8 @@ def each_statement(url: str | None, number: int, of: int, kinds: Sequence[str]) 
                 for site in sites
                 if (site.step == "committed") == (kind == UNKNOWN)
             }
-            found.wrong += [f"{kind}: never failed: {site}" for site in sorted(missed - reached)]
+            missed -= reached | _NOT_TRIED_AGAIN
+            found.wrong += [f"{kind}: never failed: {site}" for site in sorted(missed)]
     return found
 
 
