@@ -2,13 +2,15 @@
 .SILENT:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help install demo lock parts lint types imports test check coverage coverage-core bench paging recordings violence soak scale mutants format clean
+.PHONY: help install demo lock parts lint types imports test long check coverage coverage-core bench paging recordings violence soak scale mutants format clean
 
 SECONDS_OF_DEMO ?= 90
 # What to hand to pytest: make test TESTS="tests/unit -k ledger"
 TESTS ?=
 # Many tests wait for brokers and clocks, so two at a time; each process has its own real parts.
 PROCESSES ?= 2
+# What does not fit into the 40 minutes of `make check`: `make long`, and in full `make violence`.
+LONG := tests/acceptance/test_alerts_killed.py tests/violence/test_cluster_faults.py tests/violence/test_histories_two_writers.py
 EVENTS ?= 5000000
 MINUTES ?= 0
 INDIVIDUALS ?= 10000000
@@ -37,9 +39,12 @@ imports: .venv/.dev ## imports point one way: deploy -> streams, alerts -> monit
 	echo "== import direction"
 	$(bin)/pytest -q --no-header --durations=0 --durations-min=60 tests/unit/test_dependencies.py
 
-test: .venv/.dev parts ## all tests, against the real parts
+test: .venv/.dev parts ## all tests but those of `make long`, against the real parts
 	echo "== tests"
-	$(bin)/pytest --numprocesses $(PROCESSES) --dist loadfile $(TESTS)
+	$(bin)/pytest --numprocesses $(PROCESSES) --dist loadfile $(if $(TESTS),$(TESTS),$(addprefix --ignore=,$(LONG)))
+
+long: .venv/.dev parts ## three brokers, two writers, and fifty kills over a thousand pages: 10 minutes
+	$(bin)/pytest --numprocesses $(PROCESSES) --dist loadfile $(LONG)
 
 parts: ## PostgreSQL, Alertmanager, Prometheus, Java from Debian, Kafka from Maven Central
 	scripts/get-parts
