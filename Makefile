@@ -4,17 +4,21 @@
 .DEFAULT_GOAL := help
 .PHONY: help install demo lock parts lint types imports test long check coverage coverage-core bench paging recordings violence soak scale mutants format clean
 
+bin := .venv/bin
 SECONDS_OF_DEMO ?= 90
 # What to hand to pytest: make test TESTS="tests/unit -k ledger"
 TESTS ?=
 # Many tests wait for brokers and clocks, so two at a time; each process has its own real parts.
 PROCESSES ?= 2
 # What does not fit into the 40 minutes of `make check`: `make long`, and in full `make violence`.
-LONG := tests/acceptance/test_alerts_killed.py tests/violence/test_cluster_faults.py tests/violence/test_histories_two_writers.py
+LONG := tests/acceptance/test_alerts_killed.py $(addprefix tests/violence/test_, \
+	cluster_faults.py crash_points.py escalation_killed.py failed_statements.py \
+	histories_two_writers.py)
+# In the order of collection: the longest files first, so that the end waits for none of them.
+PYTEST := $(bin)/pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 EVENTS ?= 5000000
 MINUTES ?= 0
 INDIVIDUALS ?= 10000000
-bin := .venv/bin
 
 help: ## show this list
 	sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -41,10 +45,10 @@ imports: .venv/.dev ## imports point one way: deploy -> streams, alerts -> monit
 
 test: .venv/.dev parts ## all tests but those of `make long`, against the real parts
 	echo "== tests"
-	$(bin)/pytest --numprocesses $(PROCESSES) --dist loadfile $(if $(TESTS),$(TESTS),$(addprefix --ignore=,$(LONG)))
+	$(PYTEST) $(if $(TESTS),$(TESTS),$(addprefix --ignore=,$(LONG)))
 
-long: .venv/.dev parts ## three brokers, two writers, and fifty kills over a thousand pages: 10 minutes
-	$(bin)/pytest --numprocesses $(PROCESSES) --dist loadfile $(LONG)
+long: .venv/.dev parts ## a kill at every step, every failing statement, three brokers, two writers, fifty kills over a thousand pages: 15 minutes
+	$(PYTEST) $(LONG)
 
 parts: ## PostgreSQL, Alertmanager, Prometheus, Java from Debian, Kafka from Maven Central
 	scripts/get-parts

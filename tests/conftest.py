@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -25,9 +26,38 @@ from tests.services.prometheus import Promtool
 
 REPOSITORY = Path(__file__).parents[1]
 
+# The files that take minutes, and then folder by folder: of two processes that share the files in
+# this order, neither is left alone with a long one at the end.
+LONGEST: Final = (
+    "prometheus/test_end_to_end.py",
+    "violence/test_histories.py",
+    "violence/test_process_faults.py",
+    "violence/test_log_faults.py",
+    "violence/test_unverified.py",
+    "violence/test_crash_commands.py",
+    "acceptance/test_kills.py",
+    "acceptance/test_recordings_apply.py",
+    "prometheus/test_last_mile.py",
+)
+FOLDERS: Final = ("violence", "acceptance", "prometheus", "integration", "unit")
+
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("facetally", deadline=None, print_blob=True)
 settings.load_profile("facetally")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long files first; within a file nothing changes its place."""
+    items.sort(key=lambda item: _rank(item.path))
+
+
+def _rank(path: Path) -> tuple[int, str]:
+    name = path.relative_to(REPOSITORY / "tests").as_posix()
+    folder = name.partition("/")[0]
+    if name in LONGEST:
+        return LONGEST.index(name), name
+    known = FOLDERS.index(folder) if folder in FOLDERS else len(FOLDERS)
+    return len(LONGEST) + known, name
 
 
 @pytest.fixture(scope="session")
