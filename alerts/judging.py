@@ -15,6 +15,7 @@ from monitor.notices import (
     LATER,
     NOBODY_NAMED,
     NOT_ROUTED,
+    OVER,
     SUPERSEDED,
     Kind,
     Notice,
@@ -70,8 +71,8 @@ class BySettings:
     def why_not(self, notice: Notice, channel: str, now: Instant) -> Skip | None:
         """Return why *notice* is not for *channel* now.
 
-        What was written for one channel is for that; only its page being acknowledged, the next
-        of its kind, or a silence keeps it back.
+        What was written for one channel is for that; only its page being acknowledged, it or its
+        page being over for good, the next of its kind, or a silence keeps it back.
         """
         standing = self._standings.standing(notice, now)
         told = self._told_at_once(notice, standing, now)
@@ -80,6 +81,8 @@ class BySettings:
         acknowledged = notice.kind is Kind.ESCALATED and standing.acknowledged
         if acknowledged or channel in standing.late:
             return ACKNOWLEDGED
+        if standing.over:
+            return OVER
         newer = standing.newer
         if newer is not None and channel in self._told_at_once(newer, standing, now):
             return SUPERSEDED

@@ -27,6 +27,9 @@ Body: TypeAlias = Mapping[str, BodyValue]
 NEWS_OF_DUTIES: Instant = 60 * 24 * 3600 * 1_000_000
 """How far back a new channel is told of duties: longer than 30 working days ever last."""
 
+NEWS_OF_PAGES: Instant = 3 * 24 * 3600 * 1_000_000
+"""How far back a new channel is told of pages that nobody has acknowledged: a long weekend."""
+
 LONGEST_PAUSE: Instant = 3600 * 1_000_000
 """No sender waits longer before it tries again."""
 
@@ -166,6 +169,11 @@ SUPERSEDED = Skip("superseded")
 """The next reminder of its duty, or the next round of its step, is told on this channel."""
 
 
+OVER = Skip("over")
+"""Nobody is called by it any more: acknowledged, or its matter ended, while the channel was away
+or before there was one; or its duty was owed no more and is again, which a newer page tells."""
+
+
 class Reached(NamedTuple):
     """Whom a notice reaches on a channel: *people* by name, as a *step* of an *escalation*."""
 
@@ -221,9 +229,15 @@ class Outbox(Protocol):
         """Make *channels* the known ones; call at start and now and then, it repairs.
 
         Each is owed every notice created since it became known, those about a duty of the
-        ``NEWS_OF_DUTIES`` before that, and those that no channel has delivered. A channel left
-        out is owed nothing new and shown no more; its deliveries are kept, and whom routes had
-        passed over for it is owed them again. So is what every channel was passed over for.
+        ``NEWS_OF_DUTIES`` before that, and those that no channel has delivered. Also pages that
+        nobody has acknowledged: of the ``NEWS_OF_PAGES`` before that, though others have told
+        them, and of whatever age if a channel that was left out owes them still.
+
+        A channel left out is owed nothing new and shown no more; its deliveries are kept, and whom
+        routes had passed over for it is owed them again. So is what every channel was passed over
+        for. One that comes back is owed what it had not told, and else what a new one is: it
+        became known when it came back. What is ``OVER`` by then is skipped as that, on a channel
+        that comes back, a new one, and one that others had been told in place of.
         """
 
     def claim(self, channel: str, now: Instant, lease_us: int) -> Claim | None:

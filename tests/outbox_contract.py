@@ -8,6 +8,7 @@ class TestSqlOutbox(OutboxContract):
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Protocol
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from monitor.facts import Instant
 from monitor.notices import (
     LONGEST_PAUSE,
-    NEWS_OF_DUTIES,
+    NEWS_OF_PAGES,
     Claim,
     Delivery,
     Kind,
@@ -41,6 +42,9 @@ class Desk(Outbox, Protocol):
 
     def put(self, notice: Notice) -> None:
         """Write *notice* as the monitor does; one with a known key changes nothing."""
+
+    def acknowledge(self, key: str, now: Instant) -> None:
+        """Note that somebody has the page with this *key*."""
 
     def open_duty(self, duty: OpenDuty) -> None: ...
 
@@ -259,30 +263,102 @@ class OutboxContract:
 
     def test_a_later_channel_is_not_told_old_news(self, desk: Desk) -> None:
         desk.ensure(["log"], NOW)
-        desk.put(notice("old"))
+        desk.put(notice("old", severity=Severity.WARNING))
         desk.sent(claim_of(desk), NOW, "logged")
         desk.ensure(["log", "webhook"], NOW + SECOND)
         desk.put(notice("new", at=NOW + SECOND))
 
         assert claimed(desk, "webhook", NOW + SECOND) == [key_of(Kind.GAP, "new")]
 
-    def test_a_later_channel_is_told_what_nobody_was_told(self, desk: Desk) -> None:
+    def test_a_later_channel_is_told_pages_of_late_that_nobody_has(self, desk: Desk) -> None:
+        """As the pager whose channel is added after something has begun; the log has told it."""
         desk.ensure(["log"], NOW)
-        desk.put(notice("old"))
-        desk.ensure(["webhook"], NOW + SECOND)
-
-        assert claimed(desk, "webhook", NOW + SECOND) == [key_of(Kind.GAP, "old")]
-
-    def test_a_later_channel_is_told_of_duties_that_may_still_run(self, desk: Desk) -> None:
-        desk.ensure(["log"], NOW)
-        desk.put(notice("ancient", duty="d1", at=NOW))
-        desk.put(notice("running", duty="d2", at=NOW + 1))
-        for _ in range(2):
-            desk.sent(claim_of(desk, NOW + 1), NOW + 1, "logged")
-        later = NOW + 1 + NEWS_OF_DUTIES
+        desk.put(notice("old", at=NOW))
+        desk.put(notice("open", at=NOW + 1))
+        desk.put(notice("heard", at=NOW + 2))
+        for _ in range(3):
+            desk.sent(claim_of(desk, NOW + 2), NOW + 2, "logged")
+        desk.acknowledge(notice("heard").key, NOW + 3)
+        later = NOW + 1 + NEWS_OF_PAGES
         desk.ensure(["log", "webhook"], later)
 
-        assert claimed(desk, "webhook", later) == [key_of(Kind.GAP, "running")]
+        assert claimed(desk, "webhook", later) == [notice("open").key]
+
+    def test_a_channel_that_has_long_been_known_is_told_no_page_of_before(self, desk: Desk) -> None:
+        desk.ensure(["log"], NOW)
+        desk.put(notice("old"))
+        desk.sent(claim_of(desk), NOW, "logged")
+        later = NOW + NEWS_OF_PAGES + SECOND
+        for now in (later, later + SECOND, later + 2 * NEWS_OF_PAGES):
+            desk.ensure(["log", "webhook"], now)
+
+        assert claimed(desk, "webhook", later + 2 * NEWS_OF_PAGES) == []
+
+    def test_a_later_channel_is_told_what_one_that_has_left_still_owes(self, desk: Desk) -> None:
+        """However old, and though the log has told it."""
+        desk.ensure(["log", "phone"], NOW)
+        for name in ("owed", "told", "heard"):
+            desk.put(notice(name))
+            desk.sent(claim_of(desk), NOW, "logged")
+        desk.put(notice("owed too", severity=Severity.WARNING))
+        desk.sent(claim_of(desk), NOW, "logged")
+        desk.sent(claim_on(desk, "phone", notice("told").key), NOW + 1, "200")
+        desk.acknowledge(notice("heard").key, NOW + 2)
+        desk.ensure(["log"], NOW + DAY)
+        later = NOW + 10 * NEWS_OF_PAGES
+        desk.ensure(["log", "webhook"], later)
+
+        assert claimed(desk, "webhook", later) == [notice("owed").key]
+
+    def test_a_channel_that_comes_back_is_told_what_a_new_one_is(self, desk: Desk) -> None:
+        desk.ensure(["log", "webhook"], NOW)
+        desk.ensure(["log"], NOW + 1)
+        names = ("warning", "page", "heard", "late")
+        for at, name in enumerate(names[:3], start=2):
+            severity = Severity.WARNING if name == "warning" else Severity.PAGE
+            desk.put(notice(name, at=NOW + at, severity=severity))
+        desk.put(notice("late", at=NOW + 10 * DAY))
+        for _ in names:
+            desk.sent(claim_of(desk, NOW + 10 * DAY), NOW + 10 * DAY, "logged")
+        desk.acknowledge(notice("heard").key, NOW + 10 * DAY)
+        later = NOW + 11 * DAY
+        desk.ensure(["log", "webhook"], later)
+        desk.put(notice("new", at=later, severity=Severity.WARNING))
+
+        assert claimed(desk, "webhook", later) == [notice("late").key, notice("new").key]
+
+    def test_a_channel_that_comes_back_is_told_what_it_still_owed(self, desk: Desk) -> None:
+        desk.ensure(["log", "webhook"], NOW)
+        desk.put(notice("open"))
+        desk.put(notice("warning", severity=Severity.WARNING))
+        for _ in range(2):
+            desk.sent(claim_of(desk), NOW, "logged")
+        desk.ensure(["log"], NOW + 1)
+        later = NOW + 100 * DAY
+        desk.ensure(["log", "webhook"], later)
+
+        assert claimed(desk, "webhook", later) == [notice("open").key, notice("warning").key]
+
+    def test_a_channel_that_comes_back_is_not_told_what_is_over(self, desk: Desk) -> None:
+        """Of what it owed from before and of what came meanwhile, to the log."""
+        desk.ensure(["log", "webhook"], NOW)
+        opened = [about(duty(name)) for name in ("1", "2")]
+        desk.open_duty(duty("1"))
+        desk.open_duty(duty("2"))
+        desk.put(opened[0])
+        desk.put(notice("heard"))
+        desk.ensure(["log"], NOW + 1)
+        desk.put(opened[1])
+        while (claim := desk.claim("log", NOW + 2, LEASE)) is not None:
+            desk.sent(claim, NOW + 2, "logged")
+        desk.acknowledge(notice("heard").key, NOW + 2)
+        for name in ("1", "2"):
+            desk.close_duty(duty(name), NOW + 3)
+        desk.ensure(["log", "webhook"], NOW + 4)
+        desk.ensure(["log", "webhook"], NOW + 5)
+
+        assert claimed(desk, "webhook", NOW + 5) == []
+        assert list(desk.waiting()) == []
 
     def test_ensure_again_sends_nothing_again(self, desk: Desk) -> None:
         desk.ensure(["log"], NOW)
@@ -472,6 +548,25 @@ def claim_of(desk: Desk, now: Instant = NOW) -> Claim:
     claim = desk.claim("log", now, LEASE)
     assert claim is not None
     return claim
+
+
+def claim_on(desk: Desk, channel: str, key: str, now: Instant = NOW) -> Claim:
+    """The claim of *key* on *channel*; what is due there before is put back."""
+    others = []
+    while (claim := desk.claim(channel, now, LEASE)) is not None:
+        if claim.notice.key == key:
+            break
+        others.append(claim)
+    for one in others:
+        desk.failed(one, now, "put back")
+    assert claim is not None
+    return claim
+
+
+def about(duty: OpenDuty) -> Notice:
+    """The page that opens *duty*."""
+    opened = notice(duty.duty, duty=duty.duty, kind=Kind.DUTY_OPENED)
+    return replace(opened, processor=duty.processor, rule=duty.rule)
 
 
 def claimed(desk: Desk, channel: str, now: Instant = NOW) -> list[str]:

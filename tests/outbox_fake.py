@@ -14,6 +14,7 @@ from typing import Any
 from monitor.facts import Instant
 from monitor.notices import (
     NEWS_OF_DUTIES,
+    NEWS_OF_PAGES,
     NOBODY_NAMED,
     NOT_ROUTED,
     Claim,
@@ -45,17 +46,38 @@ CREATE TABLE IF NOT EXISTS notice_delivery (
 CREATE TABLE IF NOT EXISTS duty (
     processor TEXT, rule TEXT, duty TEXT, opened_at INTEGER NOT NULL, closed_at INTEGER,
     body TEXT NOT NULL, PRIMARY KEY (processor, rule, duty));
+CREATE TABLE IF NOT EXISTS heard (key TEXT PRIMARY KEY);
 """
 
-_OWE = """
-INSERT INTO notice_delivery (key, channel, attempts, not_before)
-SELECT n.key, c.name, 0, 0 FROM notice n CROSS JOIN notice_channel c
+_OVER = """
+(EXISTS (SELECT 1 FROM heard h WHERE h.key = n.key)
+OR n.severity = 'page' AND n.kind = 'duty_opened' AND EXISTS (SELECT 1 FROM duty
+    WHERE (duty.processor, duty.rule, duty.duty) = (n.processor, n.rule, n.duty)
+    AND duty.closed_at IS NOT NULL))
+"""
+
+_OWE = f"""
+INSERT INTO notice_delivery (key, channel, attempts, not_before, skipped_at, said)
+SELECT n.key, c.name, 0, 0, iif({_OVER}, :now, NULL), iif({_OVER}, 'over', NULL)
+FROM notice n CROSS JOIN notice_channel c
 WHERE c.known AND (n.only_on IS NULL OR n.only_on = c.name) AND (
     n.created_at >= c.since
-    OR n.duty IS NOT NULL AND n.created_at >= c.since - :news
-    OR NOT EXISTS (SELECT 1 FROM notice_delivery d WHERE d.key = n.key AND d.sent_at IS NOT NULL))
+    OR n.duty IS NOT NULL AND n.created_at >= c.since - :duties
+    OR NOT EXISTS (SELECT 1 FROM notice_delivery d WHERE d.key = n.key AND d.sent_at IS NOT NULL)
+    OR n.severity = 'page' AND NOT EXISTS (SELECT 1 FROM heard h WHERE h.key = n.key) AND (
+        n.created_at >= c.since - :pages
+        OR EXISTS (SELECT 1 FROM notice_delivery d JOIN notice_channel gone ON gone.name = d.channel
+            WHERE d.key = n.key AND d.sent_at IS NULL AND d.skipped_at IS NULL AND NOT gone.known)))
 ON CONFLICT DO NOTHING
-"""
+"""  # noqa: S608 - constants
+
+_SETTLE = f"""
+UPDATE notice_delivery SET skipped_at = :now, said = 'over'
+WHERE channel = :channel AND sent_at IS NULL AND skipped_at IS NULL
+AND key IN (SELECT n.key FROM notice n WHERE {_OVER})
+"""  # noqa: S608 - constants
+
+_NEWS = {"duties": NEWS_OF_DUTIES, "pages": NEWS_OF_PAGES}
 
 _DUE = """
 SELECT d.attempts, n.*
@@ -91,7 +113,11 @@ class SqliteOutbox:
                 "INSERT INTO notice VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (*row, body_text(notice.body), notice.channel),
             )
-            database.execute(_OWE, {"news": NEWS_OF_DUTIES})
+            database.execute(_OWE, {"now": notice.created_at, **_NEWS})
+
+    def acknowledge(self, key: str, now: Instant) -> None:  # noqa: ARG002 - when is of the real one
+        with self._begin() as database:
+            database.execute("INSERT INTO heard VALUES (?) ON CONFLICT DO NOTHING", (key,))
 
     def open_duty(self, duty: OpenDuty) -> None:
         row = (duty.processor, duty.rule, duty.duty, duty.opened_at, body_text(duty.body))
@@ -117,14 +143,19 @@ class SqliteOutbox:
 
     def ensure(self, channels: Sequence[str], now: Instant) -> None:
         with self._begin() as database:
+            known = {
+                name for (name,) in database.execute("SELECT name FROM notice_channel WHERE known")
+            }
             database.execute("UPDATE notice_channel SET known = 0")
             for name in channels:
                 database.execute(
                     "INSERT INTO notice_channel VALUES (?, ?, 1)"
-                    " ON CONFLICT (name) DO UPDATE SET known = 1",
-                    (name, now),
+                    " ON CONFLICT (name) DO UPDATE SET known = 1, since = iif(?, since, ?)",
+                    (name, now, name in known, now),
                 )
-            database.execute(_OWE, {"news": NEWS_OF_DUTIES})
+                if name not in known:
+                    database.execute(_SETTLE, {"now": now, "channel": name})
+            database.execute(_OWE, {"now": now, **_NEWS})
 
     def claim(self, channel: str, now: Instant, lease_us: int) -> Claim | None:
         with self._begin() as database:

@@ -25,8 +25,8 @@ from deploy.demo.setting import new_webhook_secret, write_settings
 from deploy.demo.view import Moment, View
 from deploy.wiring import Monitor, clock, open_monitor, upgrade_database
 from monitor.store import positions, showing
+from monitor.store.channels import known_channels
 from monitor.store.engine import reading
-from monitor.store.outbox import known_channels
 from streams.admin import Admin
 from streams.connection import Connection
 

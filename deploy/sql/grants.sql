@@ -6,6 +6,6 @@ GRANT USAGE ON SCHEMA public TO facetally_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO facetally_worker;
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO facetally_worker;
 REVOKE UPDATE, DELETE ON audit, book, calendars, steps, terminations FROM facetally_worker;
-REVOKE UPDATE, DELETE ON acknowledgements, told_events, told_numbers FROM facetally_worker;
+REVOKE UPDATE, DELETE ON acknowledgements, pages_over, told_events, told_numbers FROM facetally_worker;
 REVOKE DELETE ON audit_head, changes, duties, notices, silences FROM facetally_worker;
 REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM facetally_worker;

@@ -16,8 +16,8 @@ from monitor.facts import Instant
 from monitor.notices import Kind, Notice, Severity
 from monitor.store import audit, schema
 from monitor.store.engine import is_sqlite
-from monitor.store.outbox import notice_of
-from monitor.store.pages import not_over
+from monitor.store.over import not_over
+from monitor.store.owing import notice_of
 
 ENTRY: Final = "page.acknowledged"
 _TWO: Final = 2

@@ -19,9 +19,10 @@ from monitor.facts import Instant
 from monitor.notices import Waiting
 from monitor.rules import Rule
 from monitor.store import approaching, audit, calendars, owing
+from monitor.store.channels import known_channels
 from monitor.store.engine import reading
 from monitor.store.names import Names
-from monitor.store.outbox import known_channels, read_waiting
+from monitor.store.outbox import read_waiting
 from monitor.store.reading import Status, status
 from monitor.trust import Sources
 from monitor.workdays import Calendar

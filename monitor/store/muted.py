@@ -16,10 +16,11 @@ from monitor.duties import Duty
 from monitor.facts import Instant
 from monitor.muting import LONGEST_DAYS, Silence, Standing
 from monitor.notices import Kind, Notice, Severity
-from monitor.store import audit, overtaken_notices, owing, pages, rerouting, schema
+from monitor.store import audit, channels, overtaken_notices, owing, pages, rerouting, schema
 from monitor.store.engine import reading
 from monitor.store.names import Names
-from monitor.store.outbox import notice_of
+from monitor.store.over import ended_for_good, not_over
+from monitor.store.owing import notice_of
 
 ADDED: Final = "silence.added"
 ENDED: Final = "silence.ended"
@@ -128,6 +129,7 @@ class Standings:
                 silences=not_ended(connection),
                 broken=pages.broken(connection, now),
                 acknowledged=isinstance(page, str) and _acknowledged(connection, page),
+                over=ended_for_good(connection, notice),
                 newer=overtaken_notices.newer(connection, notice),
                 late=overtaken_notices.late(connection, notice),
                 longest_days=self._longest,
@@ -187,7 +189,9 @@ def _owe_again(connection: Connection, silence: int) -> list[tuple[Notice, str]]
         .order_by(_n.id, _d.channel)
     )
     kept = [(row.id, row.on, notice_of(row)) for row in connection.execute(query)]
-    going_on = set(pages.not_over(connection, {number: notice for number, _, notice in kept}))
+    # In the order of all who change several deliveries.
+    channels.lock(connection, {number for number, _, _ in kept})
+    going_on = set(not_over(connection, {number: notice for number, _, notice in kept}))
     newest: dict[tuple[object, str], tuple[int, Notice]] = {}
     still: set[tuple[int, str]] = set()
     for number, channel, notice in kept:
@@ -213,7 +217,7 @@ def _is_open(connection: Connection, notice: Notice) -> bool:
     if notice.kind is not Kind.ESCALATED or not isinstance(page, str):
         return not _acknowledged(connection, notice.key)
     row = connection.execute(select(schema.notices).where(_n.key == page)).first()
-    over = row is not None and not pages.not_over(connection, {row.id: notice_of(row)})
+    over = row is not None and not not_over(connection, {row.id: notice_of(row)})
     return not over and not _acknowledged(connection, page)
 
 

@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, Connection, select
 from monitor.facts import Instant
 from monitor.notices import Notice
 from monitor.store import schema
-from monitor.store.outbox import SENT, notice_of
+from monitor.store.outbox import SENT
+from monitor.store.owing import notice_of
 
 _n, _d, _a = schema.notices.c, schema.deliveries.c, schema.acknowledgements.c
 

@@ -17,47 +17,46 @@ from sqlalchemy import (
     FromClause,
     Row,
     Select,
-    Table,
     Update,
     and_,
     case,
-    exists,
     func,
-    literal,
     or_,
     select,
-    true,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.duties import Duty
 from monitor.facts import Instant
 from monitor.notices import (
     LONGEST_PAUSE,
-    NEWS_OF_DUTIES,
     NOBODY_NAMED,
     Body,
     Claim,
     ClosedDuty,
-    Kind,
-    Notice,
     OpenDuty,
     Reached,
     Severity,
     Skip,
     Told,
     Waiting,
-    body_from,
 )
 from monitor.store import audit, owing, rerouting, schema, waking
-from monitor.store.engine import is_sqlite, reading
+from monitor.store.channels import (
+    SKIPPED,
+    known_channels,
+    make_known,
+    owe,
+    returning,
+    settle,
+    unowed,
+)
+from monitor.store.engine import reading
 from monitor.store.names import Names
 from monitor.store.trust import Trust
 from monitor.trust import Sources, Why, in_body
 
 SENT = "notice.sent"
-SKIPPED = "notice.skipped"
 _n, _d, _c = schema.notices.c, schema.deliveries.c, schema.channels.c
 _OWED = (_d.sent_at.is_(None), _d.skipped_at.is_(None))
 _LONGEST = 200
@@ -83,19 +82,25 @@ class SqlOutbox:
         wanted = sorted(set(channels))
         with reading(self._engine) as connection:
             known = known_channels(connection)
-            leaving = sorted(set(known) - set(wanted))
-            untold = connection.execute(rerouting.left_untold(wanted, leaving)).first()
-            if untold is None and known == wanted and connection.execute(_unowed()).first() is None:
+            change = rerouting.Change(
+                wanted=wanted,
+                leaving=sorted(set(known) - set(wanted)),
+                returning=returning(connection, wanted),
+            )
+            untold = connection.execute(rerouting.left_untold(change)).first()
+            missing = connection.execute(unowed(now)).first()
+            if untold is None and known == wanted and missing is None:
                 return
+        # Before they leave or are back: who dies in between finds it again.
         if untold is not None:
-            # Before they leave: who dies in between finds it again.
             with self._engine.begin() as connection:
-                rerouting.owe_left_untold(connection, wanted, leaving, now)
+                rerouting.owe_left_untold(connection, change, now)
+        if change.returning:
+            with self._engine.begin() as connection:
+                settle(connection, change.returning, now)
         with self._engine.begin() as connection:
-            _make_known(connection, wanted, now)
-            columns = ["notice_id", "channel", "attempts", "not_before"]
-            owe = _insert(connection, schema.deliveries).from_select(columns, _unowed())
-            connection.execute(owe.on_conflict_do_nothing())
+            make_known(connection, wanted, now)
+            owe(connection, now)
 
     def claim(self, channel: str, now: Instant, lease_us: int) -> Claim | None:
         """Take the notice of *channel* that has been due longest, pages first, or None.
@@ -108,7 +113,7 @@ class SqlOutbox:
             if found is None:
                 return None
             if self._take(found, channel, now, now + lease_us):
-                return Claim(notice_of(found), channel, found.attempts + 1)
+                return Claim(owing.notice_of(found), channel, found.attempts + 1)
             # Another caller came first: look for the next one.
 
     def _take(self, found: Row[Any], channel: str, now: Instant, until: Instant) -> bool:
@@ -214,7 +219,7 @@ class SqlOutbox:
             .order_by(_d.sent_at, _n.id)
         )
         with reading(self._engine) as connection:
-            return [Told(notice_of(row), row.sent_at) for row in connection.execute(query)]
+            return [Told(owing.notice_of(row), row.sent_at) for row in connection.execute(query)]
 
     def waiting(self) -> Sequence[Waiting]:
         """Return what the known channels have not delivered, by channel."""
@@ -233,12 +238,6 @@ def _body(duty: Duty, against: Sequence[Why]) -> Body:
     body = owing.body_of(duty)
     then = {"verified_when_opened": body["verified"]} if "verified" in body else {}
     return body | then | in_body(against)
-
-
-def known_channels(connection: Connection) -> list[str]:
-    """Return the names of the known channels, in order."""
-    query = select(_c.channel).where(_c.active)
-    return sorted(connection.scalars(query))
 
 
 def read_waiting(connection: Connection) -> list[Waiting]:
@@ -278,45 +277,6 @@ def _due(channel: str, now: Instant, lease_us: int) -> Select[Any]:
     )
 
 
-def _unowed() -> Select[Any]:
-    """Select what known channels should be owed and are not, as new deliveries."""
-    owed = schema.deliveries.alias().c
-    any_channel = schema.deliveries.alias().c
-    delivered = exists().where(any_channel.notice_id == _n.id, any_channel.sent_at.is_not(None))
-    news = or_(
-        _n.created_at >= _c.known_since,
-        and_(_n.duty.is_not(None), _n.created_at >= _c.known_since - NEWS_OF_DUTIES),
-        ~delivered,
-    )
-    missing = ~exists().where(owed.notice_id == _n.id, owed.channel == _c.channel)
-    meant = or_(_n.channel.is_(None), _n.channel == _c.channel)
-    return (
-        select(_n.id, _c.channel, literal(0), literal(0))
-        .select_from(schema.notices.join(schema.channels, true()))
-        .where(_c.active, missing, meant, news)
-        # In one order, so that two who repair at once cannot wait for each other.
-        .order_by(_n.id, _c.channel)
-    )
-
-
-def _make_known(connection: Connection, wanted: Sequence[str], now: Instant) -> None:
-    for channel in wanted:
-        row = {"channel": channel, "known_since": now, "active": True}
-        connection.execute(
-            _insert(connection, schema.channels).values(row).on_conflict_do_nothing()
-        )
-    locked = select(schema.channels).order_by(_c.channel).with_for_update()
-    for held in connection.execute(locked).all():
-        active = held.channel in wanted
-        if held.active != active:
-            change = update(schema.channels).where(_c.channel == held.channel)
-            connection.execute(change.values(active=active))
-
-
-def _insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    return sqlite.insert(table) if is_sqlite(connection) else postgresql.insert(table)
-
-
 def _of(claim: Claim) -> Update:
     """Return an update of the delivery that *claim* is about, unless that is marked."""
     number = select(_n.id).where(_n.key == claim.notice.key).scalar_subquery()
@@ -340,21 +300,6 @@ def _failing(claim: Claim) -> Update:
     tried = select(_d.claimed_at).where(_d.notice_id == number, _d.channel == claim.channel)
     first = (_c.channel == claim.channel, _c.failing_since.is_(None))
     return update(schema.channels).where(*first).values(failing_since=tried.scalar_subquery())
-
-
-def notice_of(row: Row[Any]) -> Notice:
-    """Return the notice in a row of the table."""
-    return Notice(
-        key=row.key,
-        kind=Kind(row.kind),
-        severity=Severity(row.severity),
-        processor=row.processor,
-        rule=row.rule,
-        duty=row.duty,
-        created_at=row.created_at,
-        body=body_from(row.body),
-        channel=row.channel,
-    )
 
 
 def _shown(text: str) -> str:

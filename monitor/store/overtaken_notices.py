@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select
 
 from monitor.notices import Kind, Notice
 from monitor.store import schema
-from monitor.store.outbox import notice_of
+from monitor.store.owing import notice_of
 
 _n, _c, _a = schema.notices.c, schema.channels.c, schema.acknowledgements.c
 _ROUND = ("page", "escalation", "escalation_step")

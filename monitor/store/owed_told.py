@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, select
 
 from monitor.store import acknowledging, audit, muted, schema
-from monitor.store.outbox import SKIPPED
+from monitor.store.channels import SKIPPED
 
 _n, _d = schema.notices.c, schema.deliveries.c
 _Said: TypeAlias = tuple[object, ...]

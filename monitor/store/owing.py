@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, Row, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.chain import Entry, canonical
@@ -16,7 +16,7 @@ from monitor.duties import Decision, Duty, restated
 from monitor.duties import Why as WhyRestated
 from monitor.facts import Instant
 from monitor.filings import UNTOUCHED, Life
-from monitor.notices import Body, Kind, Notice, Severity, body_text, key_of
+from monitor.notices import Body, Kind, Notice, Severity, body_from, body_text, key_of
 from monitor.rules import Rule
 from monitor.store import audit, filings_kept, schema
 from monitor.store.engine import is_sqlite
@@ -274,6 +274,21 @@ def notify(connection: Connection, notice: Notice) -> bool:
         }
         connection.execute(insert(schema.deliveries).values(delivery))
     return True
+
+
+def notice_of(row: Row[Any]) -> Notice:
+    """Return the notice in a row of the table."""
+    return Notice(
+        key=row.key,
+        kind=Kind(row.kind),
+        severity=Severity(row.severity),
+        processor=row.processor,
+        rule=row.rule,
+        duty=row.duty,
+        created_at=row.created_at,
+        body=body_from(row.body),
+        channel=row.channel,
+    )
 
 
 def body_of(duty: Duty) -> dict[str, str | int | bool | None]:

@@ -18,8 +18,8 @@ from monitor.facts import Instant
 from monitor.notices import Kind, Notice, Severity
 from monitor.store import owing, schema
 from monitor.store.engine import is_sqlite, reading
-from monitor.store.names import Names
-from monitor.store.outbox import notice_of
+from monitor.store.over import not_over
+from monitor.store.owing import notice_of
 
 NEWS: Final = 3 * 24 * 3600 * 1_000_000
 """How old a page may be when it is first seen, unless a duty that is owed speaks for it."""
@@ -29,17 +29,6 @@ BROKEN_AFTER: Final = 5 * 60 * 1_000_000
 
 ESCALATED: Final = "page.escalated"
 
-# They are about the clock of a duty, and over with it.
-_OF_CLOCKS: Final = frozenset(
-    {
-        Kind.DUTY_OPENED,
-        Kind.DUTY_MOVED,
-        Kind.DUE_MOVED,
-        Kind.DUTY_REOPENED,
-        Kind.FILING_STEP,
-        Kind.REMINDER,
-    }
-)
 _SOME: Final = 500
 _n, _d, _c = schema.notices.c, schema.deliveries.c, schema.channels.c
 _p, _a = schema.pages.c, schema.acknowledgements.c
@@ -151,23 +140,6 @@ def open_pages(
         )
         for number in going_on
     ]
-
-
-def not_over(connection: Connection, notices: Mapping[int, Notice]) -> list[int]:
-    """Return the numbers of those *notices* whose matter is not over, in order."""
-    owed: dict[tuple[str, str, str], bool] = {}
-    if any(notice.duty is not None for notice in notices.values()):
-        for _, duty in owing.read_duties(connection, Names.load(connection)):
-            owed[duty.processor, duty.rule, duty.key] = duty.owed
-    newest: dict[object, int] = {}
-    for number in sorted(notices):
-        one = notices[number]
-        # An older reminder of a duty is superseded by the next.
-        same = (one.processor, one.rule, one.duty) if one.kind is Kind.REMINDER else number
-        which = (one.processor or "", one.rule or "", one.duty or "")
-        if one.kind not in _OF_CLOCKS or owed.get(which, True):
-            newest[same] = number
-    return sorted(newest.values())
 
 
 def broken(connection: Connection, now: Instant) -> frozenset[str]:

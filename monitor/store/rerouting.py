@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Select, and_, exists, or_, select, update
 
 from monitor.facts import Instant
 from monitor.notices import NOT_ROUTED, Claim
-from monitor.store import audit, schema
+from monitor.store import audit, channels, schema
+from monitor.store.over import over
 
 OWED_AGAIN: Final = "notice.owed_again"
 OFTEN: Final = 3
@@ -64,16 +65,33 @@ def told_instead(connection: Connection, claim: Claim, instead: frozenset[str]) 
     return Passed((held or bool(again)) and not there_and_back, again)
 
 
-def left_untold(wanted: Sequence[str], leaving: Sequence[str]) -> Select[Any]:
-    """Select what the channels *wanted* were passed over for and nobody tells.
+class Change(NamedTuple):
+    """Which channels are *wanted*: some were not known any more, and others are no longer wanted.
 
-    And, once, what is still owed on a channel that is *leaving*: its routes have changed, too.
+    All of them are names in order.
     """
+
+    wanted: Sequence[str]
+    leaving: Sequence[str] = ()
+    returning: Sequence[str] = ()
+
+
+def left_untold(change: Change) -> Select[Any]:
+    """Select what the channels that are wanted were passed over for and nobody tells.
+
+    And, once, what is still owed on a channel that is leaving: its routes have changed, too. For a
+    channel that comes back also what is owed on any that has left, meanwhile or before.
+    """
+    wanted = change.wanted
     other = schema.deliveries.alias().c
     same = other.notice_id == _n.id
     own_way = or_(other.skipped_at.is_(None), other.skipped != NOT_ROUTED.why)
     holds = or_(other.sent_at.is_not(None), and_(other.channel.in_(wanted), own_way))
-    owed = (other.sent_at.is_(None), other.skipped_at.is_(None), other.channel.in_(leaving))
+    gone = or_(
+        other.channel.in_(change.leaving),
+        and_(_d.channel.in_(change.returning), other.channel.not_in(wanted)),
+    )
+    owed = (other.sent_at.is_(None), other.skipped_at.is_(None), gone)
     return (
         select(_n.id, _n.key, _n.kind, _n.processor, _d.channel)
         .join(schema.deliveries, _d.notice_id == _n.id)
@@ -88,15 +106,24 @@ def left_untold(wanted: Sequence[str], leaving: Sequence[str]) -> Select[Any]:
     )
 
 
-def owe_left_untold(
-    connection: Connection, wanted: Sequence[str], leaving: Sequence[str], now: Instant
-) -> None:
-    """Owe again what ``left_untold`` selects, with an audit entry each."""
-    found = connection.execute(left_untold(wanted, leaving)).all()
+def owe_left_untold(connection: Connection, change: Change, now: Instant) -> None:
+    """Owe again what ``left_untold`` selects, with an audit entry each; skip what is over."""
+    # Two processes do this at once, and others pass notices over: all lock the notices first.
+    channels.lock(connection, {row.id for row in connection.execute(left_untold(change))})
+    found = connection.execute(left_untold(change)).all()
+    ended = over(connection, {row.id for row in found})
     # Rows first: whoever marks a delivery takes the lock of the audit log after it, too.
-    again = [row for row in found if _owe(connection, row.id, row.channel)]
+    going_on = [row for row in found if row.id not in ended]
+    again = [row for row in going_on if _owe(connection, row.id, row.channel)]
+    done = [
+        row
+        for row in found
+        if row.id in ended and channels.skip_over(connection, row, now, NOT_ROUTED.why)
+    ]
     for row in again:
         _note(connection, now, row.processor, row.key, row.kind, row.channel)
+    for row in done:
+        channels.note_over(connection, row, now)
 
 
 def owe_for_left(

@@ -1,10 +1,10 @@
 """Nothing deletes evidence: what the database itself refuses, and whether it still does.
 
 Order No. 19 art. 9 asks for three years. facetally keeps the audit log, the book of facts, duties,
-steps, ends of use, changes, what people told, notices, acknowledgements, silences and calendars
-for ever: the number is a fold of the book and the chain has no beginning but its first entry, so
-there is no part that could go. Migrations 0006 to 0008 have the database refuse it, to the owner of
-the tables, too; who wants to must drop a trigger first, which is no accident.
+steps, ends of use, changes, what people told, notices, which pages are over, acknowledgements,
+silences and calendars for ever: the number is a fold of the book and the chain has no beginning but
+its first entry, so there is no part that could go. Migrations 0006 to 0008 have the database refuse
+it, to the owner of the tables, too; who wants to must drop a trigger first, which is no accident.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ KEPT: Mapping[str, tuple[str, ...]] = {
     "changes": ("delete",),
     "duties": ("delete",),
     "notices": ("delete",),
+    "pages_over": ("delete", "update"),
     "silences": ("delete",),
     "steps": ("delete", "update"),
     "terminations": ("delete", "update"),

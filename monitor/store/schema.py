@@ -34,6 +34,7 @@ from monitor.store.schema_told import (
     deliveries,
     notices,
     pages,
+    pages_over,
     silences,
 )
 
@@ -44,6 +45,7 @@ __all__ = [
     "metadata",
     "notices",
     "pages",
+    "pages_over",
     "silences",
 ]
 

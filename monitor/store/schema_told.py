@@ -54,12 +54,18 @@ channels = _keyed(
     _key("channel", Text),
     _must("known_since", BigInteger),
     _must("active", Boolean),
+    _may("away_since", BigInteger),  # it left the settings then; null: it has not, or is back
     _may("failing_since", BigInteger),  # the first failure since it last delivered
 )
 pages = _keyed(
     "pages",  # that are escalated until somebody acknowledges them
     _key("notice_id", BigInteger),
     _must("since", BigInteger),  # its age counts from then; moves back if it was a clock ahead
+)
+pages_over = _keyed(
+    "pages_over",  # append-only; their duty was owed no more, and is again: a newer page tells it
+    _key("notice_id", BigInteger),
+    _must("at", BigInteger),
 )
 acknowledgements = _keyed(
     "acknowledgements",  # append-only

@@ -18,6 +18,7 @@ from monitor.facts import Instant
 from monitor.marks import Marks
 from monitor.notices import Claim, Delivery, Kind, Notice, OpenDuty, key_of
 from monitor.store import audit, owing, schema
+from monitor.store.acknowledging import Said, acknowledge
 from monitor.store.engine import open_engine, reading
 from monitor.store.names import Registry
 from monitor.store.outbox import SqlOutbox
@@ -37,6 +38,9 @@ class SqlDesk(SqlOutbox):
     def put(self, notice: Notice) -> None:
         with self.engine.begin() as connection:
             owing.notify(connection, notice)
+
+    def acknowledge(self, key: str, now: Instant) -> None:
+        acknowledge(self.engine, Said(what=key, by="ann", how="command"), now)
 
     def open_duty(self, duty: OpenDuty) -> None:
         registry = Registry(self.engine, Marks())

@@ -54,6 +54,7 @@ FEW: Mapping[str, Mapping[str, object]] = {
     },
     "told_numbers": {**TOLD, **SAID, "name": "persons", "number": 1},
     "acknowledgements": {"notice_id": 1, "at": 1, "how": "command", **SAID},
+    "pages_over": {"notice_id": 1, "at": 1},
     "silences": {"made_at": 1, "until": 2, "kind": "gap", **SAID},
     "told_events": {**TOLD, **SAID, "kind": "incident", "reference": "r"},
 }

@@ -1,4 +1,4 @@
-"""Deliveries that were skipped, pages until acknowledged, silences, channels that fail."""
+"""Deliveries that were skipped, pages until acknowledged, silences, channels that fail or leave."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ branch_labels = None
 depends_on = None
 
 # Who acknowledged, and who muted what, is evidence; a silence's end is written into its row.
-KEPT = {"acknowledgements": ("UPDATE", "DELETE"), "silences": ("DELETE",)}
+KEPT = {
+    "acknowledgements": ("UPDATE", "DELETE"),
+    "pages_over": ("UPDATE", "DELETE"),
+    "silences": ("DELETE",),
+}
 _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _UNSENT = "ix_deliveries_unsent"
 
@@ -22,6 +26,7 @@ def upgrade() -> None:
     with op.batch_alter_table("notices") as notices:
         notices.add_column(sa.Column("channel", sa.Text(), nullable=True))
     with op.batch_alter_table("channels") as channels:
+        channels.add_column(sa.Column("away_since", sa.BigInteger(), nullable=True))
         channels.add_column(sa.Column("failing_since", sa.BigInteger(), nullable=True))
     op.drop_index(_UNSENT, table_name="deliveries")
     with op.batch_alter_table("deliveries") as deliveries:
@@ -34,6 +39,13 @@ def upgrade() -> None:
         sa.Column("notice_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("since", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("notice_id", name=op.f("pk_pages")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "pages_over",
+        sa.Column("notice_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("notice_id", name=op.f("pk_pages_over")),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -66,7 +78,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     guards.unguard(KEPT)
-    for table in ("silences", "acknowledgements", "pages"):
+    for table in ("silences", "acknowledgements", "pages_over", "pages"):
         op.drop_table(table)
     op.drop_index(_UNSENT, table_name="deliveries")
     with op.batch_alter_table("deliveries") as deliveries:
@@ -74,7 +86,8 @@ def downgrade() -> None:
             deliveries.drop_column(column)
     _index("sent_at IS NULL")
     with op.batch_alter_table("channels") as channels:
-        channels.drop_column("failing_since")
+        for column in ("failing_since", "away_since"):
+            channels.drop_column(column)
     with op.batch_alter_table("notices") as notices:
         notices.drop_column("channel")
 

@@ -1,0 +1,135 @@
+"""What calls nobody any more: acknowledged, its matter ended, or overtaken by a newer page.
+
+Read where it is asked; only that a page is over for good is kept (``reopening``). Nobody is marked
+as having acknowledged anything by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Row, func, or_, select
+
+from monitor.notices import Kind, Notice, Severity
+from monitor.store import owing, schema
+from monitor.store.names import Names
+
+OF_CLOCKS: Final = frozenset(
+    {
+        Kind.DUTY_OPENED,
+        Kind.DUTY_MOVED,
+        Kind.DUE_MOVED,
+        Kind.DUTY_REOPENED,
+        Kind.FILING_STEP,
+        Kind.REMINDER,
+    }
+)
+"""The kinds that are about the clock of a duty, and over with it."""
+
+_CALLING: Final = (Kind.REMINDER.value, Kind.ESCALATED.value)
+_SOME: Final = 500
+_T = TypeVar("_T")
+_n, _a, _o = schema.notices.c, schema.acknowledgements.c, schema.pages_over.c
+
+
+def not_over(connection: Connection, notices: Mapping[int, Notice]) -> list[int]:
+    """Return the numbers of those *notices* whose matter is not over, in order."""
+    owed: dict[tuple[str, str, str], bool] = {}
+    if any(notice.duty is not None for notice in notices.values()):
+        for _, duty in owing.read_duties(connection, Names.load(connection)):
+            owed[duty.processor, duty.rule, duty.key] = duty.owed
+    ended = _ended(connection, notices)
+    newest: dict[object, int] = {}
+    for number in sorted(notices):
+        one = notices[number]
+        # An older reminder of a duty is superseded by the next.
+        same = (one.processor, one.rule, one.duty) if one.kind is Kind.REMINDER else number
+        which = (one.processor or "", one.rule or "", one.duty or "")
+        if number not in ended and (one.kind not in OF_CLOCKS or owed.get(which, True)):
+            newest[same] = number
+    return sorted(newest.values())
+
+
+def over(connection: Connection, numbers: Collection[int]) -> frozenset[int]:
+    """Return those of the notices with these *numbers* that nobody has to be told any more.
+
+    What somebody has acknowledged, whatever it is. Of pages, reminders and steps of escalations
+    also what is about a matter that is over, and a reminder that has a newer one. What only tells
+    something stays worth telling.
+    """
+    rows = list(_rows(connection, numbers))
+    calling = {row.id: owing.notice_of(row) for row in rows if _calls(row)}
+    heard = {row.id for row in rows if row.heard}
+    ended = calling.keys() - set(not_over(connection, calling))
+    return frozenset(heard | ended | _of_ended(connection, calling) | _older(connection, calling))
+
+
+def ended_for_good(connection: Connection, notice: Notice) -> bool:
+    """Tell whether *notice*, or the page that it escalates, was marked as over."""
+    keys = [notice.key]
+    page = notice.body.get("page")
+    if notice.kind is Kind.ESCALATED and isinstance(page, str):
+        keys.append(page)
+    marked = select(_o.notice_id).join(schema.notices, _n.id == _o.notice_id)
+    return connection.execute(marked.where(_n.key.in_(keys))).first() is not None
+
+
+def _calls(row: Row[Any]) -> bool:
+    return row.severity == Severity.PAGE.value or row.kind in _CALLING
+
+
+def _rows(connection: Connection, numbers: Collection[int]) -> Iterator[Row[Any]]:
+    calls = or_(_n.severity == Severity.PAGE.value, _n.kind.in_(_CALLING))
+    query = (
+        select(schema.notices, _a.notice_id.is_not(None).label("heard"))
+        .outerjoin(schema.acknowledgements, _a.notice_id == _n.id)
+        .where(or_(calls, _a.notice_id.is_not(None)))
+    )
+    for some in _parts(sorted(numbers)):
+        yield from connection.execute(query.where(_n.id.in_(some)))
+
+
+def _of_ended(connection: Connection, calling: Mapping[int, Notice]) -> set[int]:
+    """Return the steps of escalations whose page is over."""
+    steps = {
+        number: str(one.body.get("page"))
+        for number, one in calling.items()
+        if one.kind is Kind.ESCALATED
+    }
+    pages: dict[int, str] = {}
+    for some in _parts(sorted(set(steps.values()))):
+        found = connection.execute(select(_n.id, _n.key).where(_n.key.in_(some)))
+        pages |= {row.id: row.key for row in found}
+    ended = {pages[number] for number in over(connection, pages)} if pages else set()
+    return {number for number, key in steps.items() if key in ended}
+
+
+def _older(connection: Connection, calling: Mapping[int, Notice]) -> set[int]:
+    """Return the reminders after which there is another one of the same duty."""
+    reminders = {number: one for number, one in calling.items() if one.kind is Kind.REMINDER}
+    if not reminders:
+        return set()
+    of = (_n.processor, _n.rule, _n.duty)
+    query = select(*of, func.max(_n.id)).where(_n.kind == Kind.REMINDER.value).group_by(*of)
+    newest = {(who, rule, key): last for who, rule, key, last in connection.execute(query)}
+    return {
+        number
+        for number, one in reminders.items()
+        if number < newest[one.processor, one.rule, one.duty]
+    }
+
+
+def _ended(connection: Connection, numbers: Collection[int]) -> set[int]:
+    """Return those of *numbers* that were marked as over."""
+    found = set[int]()
+    for some in _parts(sorted(numbers)):
+        query = select(_o.notice_id).where(_o.notice_id.in_(some))
+        found.update(connection.scalars(query))
+    return found
+
+
+def _parts(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Yield *values* in parts that are not too many for one statement."""
+    for first in range(0, len(values), _SOME):
+        yield values[first : first + _SOME]
