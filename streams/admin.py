@@ -23,7 +23,7 @@ from kafka.structs import OffsetAndMetadata
 
 from monitor.intake import TopicSeen
 from streams.connection import Connection, KafkaUnreachable
-from streams.placing import Committed, Span, from_metadata
+from streams.placing import Committed, Span, from_metadata, to_metadata
 
 Partition = tuple[str, int]
 
@@ -175,7 +175,19 @@ class Admin:
 
     def publish_group_offsets(self, group: str, offsets: Mapping[Partition, int]) -> None:
         """Set the offsets that lag displays show; only while *group* has no running member."""
-        wanted = {TopicPartition(*tp): OffsetAndMetadata(at, "", -1) for tp, at in offsets.items()}
+        self.publish_committed(group, {tp: Committed(at) for tp, at in offsets.items()})
+
+    def publish_committed(self, group: str, told: Mapping[Partition, Committed]) -> None:
+        """Set what *group* has committed, with what was written by then.
+
+        Raises UnknownMemberIdError while it has a running member.
+        """
+        wanted = {
+            TopicPartition(*tp): OffsetAndMetadata(
+                at.offset, to_metadata(at.written) if at.written else "", -1
+            )
+            for tp, at in told.items()
+        }
         for error in self._call("alter_group_offsets", group, wanted).values():
             if error.errno != 0:
                 raise error

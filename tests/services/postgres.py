@@ -56,20 +56,21 @@ def available() -> str | None:
 class Postgres:
     """A cluster with its data; ``stop`` and ``start`` keep data and port."""
 
-    def __init__(self) -> None:
+    def __init__(self, superuser: str = OWNER) -> None:
         """Make the cluster. Its only user has a password and comes in over TCP."""
+        self.superuser = superuser
         self.port = free_port()
-        self._password = secrets.token_hex(16)
+        self.password = secrets.token_hex(16)
         self._numbers = itertools.count(1)
         self._home = guardian().directory("postgres")
         self._cluster = self._home / "cluster"
         self._process: Owned | None = None
         password = self._home / "password"
-        password.write_text(self._password)
+        password.write_text(self.password)
         if os.geteuid() == 0:
             for path in (self._home, password):
                 shutil.chown(path, UNPRIVILEGED, UNPRIVILEGED)
-        access = ("--username", OWNER, "--pwfile", str(password), "--auth", "scram-sha-256")
+        access = ("--username", superuser, "--pwfile", str(password), "--auth", "scram-sha-256")
         form = ("--encoding", "UTF8", "--no-locale", "--no-sync")
         subprocess.run(
             _unprivileged("initdb", "--pgdata", str(self._cluster), *access, *form),
@@ -117,7 +118,7 @@ class Postgres:
         return self._address(name).replace("postgresql://", "postgresql+psycopg://")
 
     def _address(self, database: str = "postgres") -> str:
-        return f"postgresql://{OWNER}:{self._password}@{LOOPBACK}:{self.port}/{database}"
+        return f"postgresql://{self.superuser}:{self.password}@{LOOPBACK}:{self.port}/{database}"
 
     def _answers(self) -> bool:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ GUIDE = (REPOSITORY / "docs" / "production.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```console\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
 COMMANDS = [line[2:] for block in BLOCKS for line in block.splitlines() if line.startswith("$ ")]
 FOREIGN = {
+    "cat",
     "chmod",
     "cp",
     "docker",
@@ -27,6 +29,7 @@ FOREIGN = {
     "pg_dump",
     "pg_restore",
     "psql",
+    "python3",
     "runuser",
     "systemctl",
     "useradd",
@@ -34,7 +37,10 @@ FOREIGN = {
 UNITS = {unit.name for unit in (REPOSITORY / "deploy" / "systemd").glob("*.*")}
 SECTIONS = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", GUIDE, re.DOTALL | re.MULTILINE))
 HOST = "127.0.0.1"
-GRANTS = f"psql --host {HOST} --username facetally --dbname facetally --file deploy/sql/grants.sql"
+STOPPING = "--set ON_ERROR_STOP=1"
+INTO = f"psql {STOPPING} --host {HOST} --username facetally --dbname facetally"
+GRANTS = f"{INTO} --file deploy/sql/grants.sql"
+PIP = "/opt/facetally/bin/pip"
 PROGRAM = "/opt/facetally/bin/facetally"
 SERVICES = yaml.safe_load((REPOSITORY / "deploy" / "compose" / "compose.yml").read_text("utf-8"))
 
@@ -43,16 +49,29 @@ def of(program: str) -> list[list[str]]:
     return [shlex.split(line)[1:] for line in dict.fromkeys(COMMANDS) if line.split()[0] == program]
 
 
+OURS = dict.fromkeys(
+    tuple(words) for program in ("facetally", "facetally-drill", PROGRAM) for words in of(program)
+)
+
+
 def test_every_line_of_an_example_is_a_command_that_is_looked_at_here() -> None:
     lines = [line for block in BLOCKS for line in block.splitlines()]
 
     assert [line for line in lines if not line.startswith("$ ")] == []
-    assert {line.split()[0] for line in COMMANDS} == {"facetally", PROGRAM, *FOREIGN}
+    assert {line.split()[0] for line in COMMANDS} == {
+        "facetally",
+        "facetally-drill",
+        PIP,
+        PROGRAM,
+        *FOREIGN,
+    }
 
 
-@pytest.mark.parametrize("words", [*of("facetally"), *of(PROGRAM)], ids=" ".join)
-def test_facetally_takes_the_command(words: list[str]) -> None:
-    assert parsed(words).command.name
+@pytest.mark.parametrize("words", OURS, ids=" ".join)
+def test_facetally_takes_the_command(words: Sequence[str]) -> None:
+    now = {"$(date --utc +%Y-%m-%dT%H:%M:%SZ)": "2026-11-23T08:00:00Z"}
+
+    assert parsed([now.get(word, word) for word in words]).command.name
 
 
 @pytest.mark.parametrize("words", of("systemctl"), ids=" ".join)
@@ -97,7 +116,7 @@ def test_every_secret_of_the_compose_file_is_made_and_opened_for_its_reader() ->
 def test_every_unit_is_installed() -> None:
     copied = {Path(word).name for words in of("cp") for word in words[:-1]}
 
-    assert copied == UNITS | {"facetally"}
+    assert copied == UNITS | {"facetally", "facetally-drill"}
 
 
 def test_every_file_of_a_unit_is_made_for_root_alone_before_the_first_upgrade() -> None:
@@ -127,13 +146,14 @@ def test_rights_are_given_between_the_upgrade_and_the_first_worker(section: str)
 def test_root_comes_into_the_database_by_tcp_as_its_owner(program: str) -> None:
     """Without a host Debian asks the system who one is, and root is no role."""
     for words in of(program):
-        assert words[:4] == ["--host", HOST, "--username", "facetally"]
+        rest = words[2:] if program == "psql" else words
+        assert rest[:4] == ["--host", HOST, "--username", "facetally"]
 
 
 def test_roles_and_databases_are_made_by_the_user_of_the_database() -> None:
     made = of("runuser")
 
-    assert {words[3] for words in made} == {"createuser", "createdb"}
+    assert {words[3] for words in made} == {"createuser", "createdb", "dropdb", "psql"}
     assert all(words[:3] == ["--user", "postgres", "--"] for words in made)
 
 
@@ -163,6 +183,41 @@ def test_the_dead_man_waits_for_the_label_that_prometheus_gives_to_its_watchdog(
     ]
 
     assert tomllib.loads(settings)["deadman"]["installations"] == [labels[0]["installation"]]
+
+
+def test_a_password_is_made_before_it_is_shown_and_shown_before_it_is_asked_for() -> None:
+    lines = [
+        line
+        for section in ("Secrets", "Database and roles")
+        for line in re.findall(r"^\$ (.*)$", SECTIONS[section], re.MULTILINE)
+    ]
+    for role, name in (("facetally", "owner"), ("facetally_worker", "database")):
+        file = f"/etc/facetally/{name}-password"
+        made = lines.index(f"openssl rand -base64 30 > {file}")
+        asked = lines.index(f"runuser --user postgres -- createuser --pwprompt {role}")
+
+        assert lines.index(f"cat {file}") == asked - 1
+        assert made < asked
+    assert list(SECTIONS).index("Secrets") < list(SECTIONS).index("Database and roles")
+
+
+def test_whatever_psql_reads_from_a_file_ends_where_it_fails() -> None:
+    """By itself psql goes on after an error, and exits 0: half of the rights, and nobody told."""
+    files = [
+        *REPOSITORY.glob("docs/**/*.md"),
+        *REPOSITORY.glob("deploy/**/*"),
+        *REPOSITORY.glob("*.md"),
+    ]
+    texts = (file.read_text("utf-8") for file in files if file.is_file() and file.suffix != ".pyc")
+    lines = [
+        line
+        for text in texts
+        for line in text.replace("\\\n", " ").splitlines()
+        if re.search(r"\bpsql\b.* (--file|-f|<<)", line)
+    ]
+
+    assert len(lines) >= 6
+    assert [line for line in lines if STOPPING not in line] == []
 
 
 def test_no_rights_are_given_before_there_are_tables() -> None:
