@@ -5,7 +5,8 @@ and one worker per database, kept by an operating-system lock that a SIGKILL fre
 COMMITTED, and advisory locks in one fixed order (``locks.py``). A process that stops in the middle
 of a transaction, as on a frozen machine, loses it after ``IDLE_SECONDS``: its locks would hold up
 everybody else for as long as it is frozen. Between two statements the server sees to that; within
-one, who has waited for its locks so long ends it (``frozen.py``).
+one, who has waited for its locks so long ends it (``frozen.py``). A server whose packets vanish is
+given up after 45 s (``VANISHED``), unless the URL says otherwise.
 """
 
 from __future__ import annotations
@@ -43,6 +44,16 @@ __all__ = [
 
 BUSY_SECONDS = 10
 CONNECT_SECONDS = 10
+# What the kernel here does where packets vanish (a firewall that drops them, a machine without
+# power) and nobody says so: waiting for an answer it asks after 15, 25, 35 s and gives up at 45 s,
+# and so it does where nothing of what was sent is acknowledged. By itself it takes hours. A server
+# that is frozen goes on acknowledging: of that a worker's rounds tell (FacetallyWorkerStuck).
+VANISHED = {
+    "keepalives_idle": "15",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "45000",
+}
 # The longest pause between two statements is the fold of a batch: of 50,000 facts 1.5 to 1.8 s on
 # a busy machine, 16 to 18 s where the process gets a tenth of it: 15 s would cut it for ever.
 IDLE_SECONDS = 30
@@ -156,7 +167,7 @@ def is_sqlite(connection: Connection | Engine) -> bool:
 def _postgresql(url: URL) -> Engine:
     # An address that swallows what it is sent would hold up a command for minutes.
     ours = {"connect_timeout": str(CONNECT_SECONDS), "application_name": APPLICATION}
-    url = url.update_query_dict({**ours, **url.query})
+    url = url.update_query_dict({**ours, **VANISHED, **url.query})
     engine = create_engine(
         url, pool_pre_ping=True, isolation_level="READ COMMITTED", hide_parameters=True
     )

@@ -110,6 +110,11 @@ class Postgres:
         self.stop(SIGQUIT)
         shutil.rmtree(self._home, ignore_errors=True)
 
+    @property
+    def sockets(self) -> Path:
+        """The folder of its Unix sockets."""
+        return self._home
+
     def database(self) -> str:
         """Make an empty database and return its URL for SQLAlchemy."""
         name = f"test_{next(self._numbers)}"
