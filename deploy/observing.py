@@ -13,14 +13,8 @@ from deploy.reading import BadConfig
 from deploy.wiring import Monitor, clock, sources_of
 from monitor.facts import Instant
 from monitor.intake import Ahead, Batch, EndSeen, Gap, Keeper, StoredPosition, TopicSeen, Written
-from monitor.metrics import (
-    AlertsMetrics,
-    BadAddress,
-    LedgerCollector,
-    WorkerMetrics,
-    new_registry,
-    serve,
-)
+from monitor.metrics import BadAddress, LedgerCollector, new_registry, serve
+from monitor.metrics_running import AlertsMetrics, WorkerMetrics
 from monitor.store import calendars, gauges
 from streams.telling import Logged, Partition
 
@@ -57,6 +51,10 @@ class Observed(Logged):
         """Tell how many offsets each owned partition is behind its end, and which are stopped."""
         super().lag(records, stopped)
         self.metrics.lag(records, stopped)
+
+    def turned(self, thread: str, now: Instant) -> None:
+        """Tell that *thread* of the worker is not held up by a call."""
+        self.metrics.turned(thread, now)
 
 
 class Counted:

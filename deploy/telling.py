@@ -25,7 +25,7 @@ from deploy.settings import Settings
 from deploy.wiring import Monitor, clock
 from monitor.calendars import BadCalendar
 from monitor.facts import Instant
-from monitor.metrics import AlertsMetrics
+from monitor.metrics_running import AlertsMetrics
 from monitor.store import calendars
 from monitor.store.acknowledging import Said, Several, acknowledge
 from monitor.store.engine import Engine, reading

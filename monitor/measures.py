@@ -251,6 +251,12 @@ LAST_KEPT = _shows(
     "When this worker read the newest batch that it kept of the topic: a source is silent since.",
     "topic",
 )
+WORKER_ROUND = _shows(
+    "worker_last_round_timestamp_seconds",
+    "When this thread of the worker last came free, with nothing to do as well: keeper asks the "
+    "database, kafka-admin the brokers; it hangs if this does not move.",
+    "thread",
+)
 
 # -- the senders ----------------------------------------------------------------------------------
 

@@ -12,9 +12,13 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from monitor.facts import Instant
+
 log = logging.getLogger(__name__)
 
 Partition = tuple[str, int]
+KEEPER, ADMIN = THREADS = ("keeper", "kafka-admin")
+"""The threads of a worker that ask others: the database, and the brokers."""
 
 
 class Observer(Protocol):
@@ -37,6 +41,9 @@ class Observer(Protocol):
 
         One that is tried again counts as stopped until something of it is kept.
         """
+
+    def turned(self, thread: str, now: Instant) -> None:
+        """Tell about once a second that *thread* (of ``THREADS``) is not held up by a call."""
 
 
 class Logged:
@@ -66,6 +73,9 @@ class Logged:
     ) -> None:
         """Say so at debug level."""
         log.debug("behind by %d records", sum(records.values()))
+
+    def turned(self, thread: str, now: Instant) -> None:
+        """Say nothing: it is for who looks from outside."""
 
 
 def where_from(error: BaseException) -> str:

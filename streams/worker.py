@@ -29,7 +29,7 @@ from streams.app import App, build, quiet_libraries
 from streams.connection import Connection, Sasl, Tls
 from streams.reader import PAUSE, PAUSES, Reader, Source
 from streams.strangers import Strangers
-from streams.telling import Logged, Observer
+from streams.telling import ADMIN, KEEPER, THREADS, Logged, Observer
 from streams.transport import Consumer, consumer_of
 from streams.watch import Watch
 
@@ -39,6 +39,7 @@ T = TypeVar("T")
 
 _POLL = 0.1
 _SAY_AGAIN = 30.0
+_ROUND = 1.0
 _STOP_PATIENCE = 10.0  # leaving the group needs Kafka, which may be away
 
 
@@ -137,8 +138,8 @@ class _Threads:
     """The two threads for blocking work."""
 
     def __init__(self) -> None:
-        self._keeper = ThreadPoolExecutor(1, "keeper")
-        self._admin = ThreadPoolExecutor(1, "kafka-admin")
+        self._keeper = ThreadPoolExecutor(1, KEEPER)
+        self._admin = ThreadPoolExecutor(1, ADMIN)
 
     def __enter__(self) -> Self:
         return self
@@ -178,6 +179,30 @@ class _Worker:
         self._on_ready = on_ready
 
     async def run(self) -> None:
+        for thread in THREADS:  # one that hangs from its first call on must have been told, too
+            self._settings.observer.turned(thread, self._settings.clock())
+        asked = (self._threads.keeper, self._threads.admin)
+        rounds = [asyncio.create_task(self._turn(*one)) for one in zip(THREADS, asked, strict=True)]
+        try:
+            await self._run()
+        finally:
+            for one in rounds:
+                one.cancel()
+
+    async def _turn(
+        self, thread: str, ask: Callable[[Callable[[], None]], Awaitable[None]]
+    ) -> None:
+        """Tell each second that *thread* came free: a call that hangs lets nothing through.
+
+        What is asked of it fails or not, which is told elsewhere; so a database that is away and
+        says so is not taken for one that never answers.
+        """
+        while True:
+            await ask(lambda: None)
+            self._settings.observer.turned(thread, self._settings.clock())
+            await asyncio.sleep(_ROUND)
+
+    async def _run(self) -> None:
         pauses = chain(PAUSES, repeat(PAUSE))
         while not self._stopping.is_set():
             topics = await self._topics()

@@ -35,22 +35,26 @@ def settings_for(kafka: Kafka, group: str, *topics: str) -> WorkerSettings:
 
 
 @contextmanager
-def running(settings: WorkerSettings, keeper: Keeper) -> Iterator[None]:
-    """Run a worker in a thread until the block ends, and let its error out."""
-    stop, ready = threading.Event(), threading.Event()
+def running(settings: WorkerSettings, keeper: Keeper, *, ready: bool = True) -> Iterator[None]:
+    """Run a worker in a thread until the block ends, and let its error out.
+
+    The block begins when it has its partitions; not *ready*, at once.
+    """
+    stop, placed = threading.Event(), threading.Event()
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            run_worker(settings, keeper, on_ready=ready.set, stop=stop)
+            run_worker(settings, keeper, on_ready=placed.set, stop=stop)
         except BaseException as exc:  # noqa: BLE001 - handed to the test
             errors.append(exc)
-            ready.set()
+            placed.set()
 
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        ready.wait(PATIENCE)
+        if ready:
+            placed.wait(PATIENCE)
         yield
     finally:
         stop.set()

@@ -96,6 +96,18 @@ RUNNING: Final = (
                 ),
             ),
             lines(
+                "Since the last round of a worker",
+                "By thread: keeper asks the database, kafka-admin the brokers. It stays near 0.",
+                "s",
+                (
+                    (
+                        "time() - max by (installation, instance, thread)"
+                        " (facetally_worker_last_round_timestamp_seconds)"
+                    ),
+                    "{{instance}} {{thread}}",
+                ),
+            ),
+            lines(
                 "Event time that was passed",
                 "By partition, and whether it is stopped (1).",
                 "dateTimeAsIso",

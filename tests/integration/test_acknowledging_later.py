@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from alerts.acknowledging import AckSettings
 from deploy.telling import Acknowledging
-from monitor.metrics import AlertsMetrics
+from monitor.metrics_running import AlertsMetrics
 from monitor.store.engine import Engine
 from tests.integration.store_kit import NOW
 

@@ -36,15 +36,8 @@ from monitor.intake import (
 from monitor.ledger import Stock
 from monitor.limits import RejectLimit
 from monitor.marks import Marks, SystemMark
-from monitor.metrics import (
-    AlertsMetrics,
-    BadAddress,
-    Caps,
-    LedgerCollector,
-    WorkerMetrics,
-    new_registry,
-    serve,
-)
+from monitor.metrics import BadAddress, Caps, LedgerCollector, new_registry, serve
+from monitor.metrics_running import AlertsMetrics, WorkerMetrics
 from monitor.rules import SHIPPED, Rule
 from monitor.store import gauges, schema
 from monitor.store.engine import open_engine
@@ -201,6 +194,7 @@ def full(engine: Engine) -> CollectorRegistry:
     worker.retrying("looking at ends", OSError())
     worker.position_moved([("faces", 0)])
     worker.lag({("faces", 0): 7}, ())
+    worker.turned("keeper", NOW)
     senders.sent("log")
     senders.failed("log", permanent=True)
     senders.shown("log", ok=True)
@@ -601,6 +595,15 @@ def test_a_partition_that_is_stopped_no_more_is_shown_as_going_on(
     found = samples_of(exposed(registry))
 
     assert found["partition_held"] == {("faces", "0"): 0}
+
+
+def test_a_thread_of_a_worker_shows_when_it_came_round(registry: CollectorRegistry) -> None:
+    worker = WorkerMetrics(registry)
+    worker.turned("keeper", NOW - SECOND)
+    worker.turned("keeper", NOW)
+    found = samples_of(exposed(registry))
+
+    assert found["worker_last_round_timestamp_seconds"] == {("keeper",): NOW / SECOND}
 
 
 def test_senders_count_what_they_did(registry: CollectorRegistry) -> None:

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from deploy.observing import Observed
 from monitor.limits import RejectLimit
-from monitor.metrics import WorkerMetrics
+from monitor.metrics_running import WorkerMetrics
 from monitor.store.keeper import SqlKeeper
 from streams.admin import Admin
 from streams.placing import Committed, Span

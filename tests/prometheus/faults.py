@@ -22,6 +22,7 @@ from streams.connection import Connection
 from streams.publish import Outgoing, publish
 from tests.acceptance.command import Facetally
 from tests.homes import event
+from tests.prometheus.freezing import freezing
 from tests.prometheus.scene import PATIENCE, Settings, beating, open_transaction
 from tests.prometheus.watched import Watched
 from tests.receiver import Answer, Behaviour, Request
@@ -114,6 +115,7 @@ class Faults:
         self._broker_away()
         self._show_panels()
         self._database_slow()
+        self._database_frozen()
         self._settings_replaced()
         self._processes_killed()
         self._topics_left_out()
@@ -265,6 +267,22 @@ class Faults:
             for expression, title in asked.items():
                 found = self.run.panels[f"{title}: {expression}"] = []
                 until(partial(self._found, filled_in(expression), found), PATIENCE)
+
+    def _database_frozen(self) -> None:
+        """Stop the sessions of the worker: it asks, and nothing comes back, not even an error."""
+        name = "FacetallyWorkerStuck"
+        self._quiet_before(name)
+        with (
+            self._connected() as connection,
+            freezing(self._world.worker.pid, connection) as freezer,
+        ):
+
+            def told() -> bool:
+                freezer.freeze()
+                return self._world.told(self._roads[name], name, self._heard)
+
+            if until(told, PATIENCE):
+                self.run.told.add(name)
 
     def _database_slow(self) -> None:
         """Let the worker wait within a transaction for a table that somebody has locked."""

@@ -53,6 +53,7 @@ ROADS: Final = AT_WORK | {
     "FacetallyKeepingStalled": "page",
     "FacetallyLedgerUnreadable": "page",
     "FacetallyReadingStalled": "page",
+    "FacetallyWorkerStuck": "page",
     "FacetallySlowTransactions": "warnings",
     "FacetallyChecksFailing": "page",
     "FacetallySenderStuck": "page",

@@ -79,6 +79,27 @@ def test_a_worker_that_keeps_nothing_hides_its_own_alerts_and_those_of_no_other(
     assert sorted(seen, key=str) == sorted([cause, *others], key=str)
 
 
+def test_a_database_that_is_away_hides_who_waits_for_it_and_not_who_waits_for_kafka(
+    alertmanager: Alertmanager,
+) -> None:
+    cause = named("LedgerUnreadable", installation="staging")
+    follows = named("WorkerStuck", installation="staging", instance="w1", thread="keeper", **WORKER)
+    others = [
+        named("WorkerStuck", installation="staging", instance="w1", thread="kafka-admin", **WORKER),
+        named("WorkerStuck", installation="prod", instance="w1", thread="keeper", **WORKER),
+    ]
+    seen = active(alertmanager, cause, follows, *others)
+
+    assert sorted(seen, key=str) == sorted([cause, *others], key=str)
+
+
+def test_where_no_worker_runs_none_is_told_to_hang(alertmanager: Alertmanager) -> None:
+    cause = named("WorkerDown")
+    follows = named("WorkerStuck", instance="w1", thread="keeper", **WORKER)
+
+    assert active(alertmanager, cause, follows) == [cause]
+
+
 def test_a_missing_topic_hides_its_own_partitions_only(alertmanager: Alertmanager) -> None:
     cause = named("TopicMissing", processor="acme", topic="gone", reason="topic_missing")
     follows = named("PartitionUnread", topic="gone", partition="0")

@@ -116,6 +116,11 @@ class Kept:
         self._process = self._facetally.start(self._command)
         self._process.until(self._answers, seconds=START_SECONDS)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
@@ -127,8 +132,7 @@ class Kept:
     @contextlib.contextmanager
     def narrowed(self) -> Iterator[None]:
         """Let it open only a few more files than it has open now, until the block ends."""
-        assert self._process is not None
-        number = self._process.pid
+        number = self.pid
         before = resource.prlimit(number, resource.RLIMIT_NOFILE)
         taken = len(list(Path(f"/proc/{number}/fd").iterdir()))
         resource.prlimit(number, resource.RLIMIT_NOFILE, (int(taken / 0.85), before[1]))

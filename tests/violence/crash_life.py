@@ -79,6 +79,8 @@ class Said:
 
     def lag(self, records: Mapping[Partition, int], stopped: Collection[Partition]) -> None: ...
 
+    def turned(self, thread: str, now: Instant) -> None: ...
+
 
 class _Crashes(NoMetrics):
     def __init__(self, said: Said) -> None:
