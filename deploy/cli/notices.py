@@ -51,6 +51,8 @@ def notices_command(
             ack = one.acknowledged
             why = f": {ack.reason}" if ack.reason else ""
             click.echo(f"    acknowledged {rfc3339(ack.at)} by {ack.by} ({ack.how}){why}")
+        if one.over_at is not None:
+            click.echo(f"    over {rfc3339(one.over_at)}: its duty is owed again, by a newer page")
     if not found:
         click.echo("no notice")
 
@@ -100,6 +102,7 @@ def _as_json(one: notices_told.Told) -> Mapping[str, object]:
             }
             for way in one.ways
         ],
+        "over_at": rfc3339(one.over_at),
         "acknowledged": None
         if ack is None
         else {"at": rfc3339(ack.at), "by": ack.by, "how": ack.how, "reason": ack.reason},

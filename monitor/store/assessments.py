@@ -17,8 +17,10 @@ from monitor.duties import Duty
 from monitor.facts import Instant
 from monitor.filings import Step, StepKind
 from monitor.store import owing, schema
-from monitor.store.filings import bring_about, keep_step
+from monitor.store.filings import bring_about
 from monitor.store.names import Names
+from monitor.store.reopening import Before
+from monitor.store.stepping import keep_step
 from monitor.store.terminating import Law
 
 PIPIA: Final = "frt.pipia"
@@ -47,6 +49,7 @@ def settle(
     mine = (_d.processor_id == names.processor_ids[processor], _d.rule == PIPIA)
     held = owing.read_duties(connection, names, [*mine, _d.closed_at.is_(None)])
     ended = {row: duty for row, duty in held if _system(duty.proof) == told["reference"]}
+    before = Before(connection, names, processor)
     for duty in ended.values():
         for kind in (StepKind.SUBMITTED, StepKind.COMPLETED):
             step = _step(duty, kind, told, now)
@@ -54,7 +57,7 @@ def settle(
                 keep_step(connection, names, processor, step)
     if not ended:
         return ()
-    bring_about(connection, names, law, processor, now)
+    bring_about(connection, names, law, before, now)
     after = owing.read_duties(connection, names, [_d.id.in_(list(ended))])
     return tuple(duty for _, duty in after)
 

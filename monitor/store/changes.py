@@ -28,6 +28,7 @@ from monitor.store.engine import is_sqlite
 from monitor.store.filings import bring_about
 from monitor.store.locks import lock_processors
 from monitor.store.names import Names, ScopeKind
+from monitor.store.reopening import Before
 from monitor.store.terminating import Law
 from monitor.workdays import beijing_day
 
@@ -274,8 +275,9 @@ def _open(
         calendar=law.calendar,
         proof=proof | confirmed,
     )
+    before = Before(connection, names, change.processor)
     owing.open_duty(connection, names, duty)
-    bring_about(connection, names, law, change.processor, now)
+    bring_about(connection, names, law, before, now)
 
 
 def undecided(connection: Connection) -> int:

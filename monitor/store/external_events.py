@@ -23,6 +23,7 @@ from monitor.store.filings import bring_about
 from monitor.store.keeping import Policy
 from monitor.store.names import Names
 from monitor.store.numbered import again, restate
+from monitor.store.reopening import Before
 from monitor.workdays import beijing_day
 
 _events = schema.told_events.c
@@ -91,8 +92,9 @@ def _end_use(
 ) -> Sequence[Duty | None]:
     """Keep an end of FR use with all it means; return what is owed for one now."""
     fact = Terminated(said.processor, Version(said.at, 0, 0), said.at)
+    before = Before(connection, names, said.processor)
     terminating.keep(connection, names, fact, now)
-    bring_about(connection, names, policy, said.processor, now)
+    bring_about(connection, names, policy, before, now)
     rules = [rule.id for rule in event_rules(policy.rules, TERMINATED)]
     table = schema.duties.c
     mine = (table.processor_id == names.processor_ids[said.processor], table.rule.in_(rules))

@@ -8,15 +8,13 @@ calls it holds the processor's lock.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from monitor.chain import canonical
 from monitor.duties import Duty, owed
-from monitor.facts import Filed, Instant
+from monitor.facts import Instant
 from monitor.filing_clocks import Clock, clock_life, clocks
 from monitor.filings import (
     CLOCKS,
@@ -39,28 +37,25 @@ from monitor.rules import rule_for_trigger, stock_rules
 from monitor.store import audit, filings_kept, numbered, owing, schema, stock, terminating
 from monitor.store.latching import Latches
 from monitor.store.names import Names
+from monitor.store.reopening import Before
+from monitor.store.stepping import OF_FILINGS
 from monitor.store.terminating import Law
 from monitor.superseding import because
 from monitor.workdays import beijing_day
 
 _TAKEN_BACK = "the step that started this clock does not hold any more"
-_STEPS = frozenset(
-    {
-        StepKind.SUBMITTED,
-        StepKind.RETURNED,
-        StepKind.COMPLETED,
-        StepKind.FAILED,
-        StepKind.TERMINATED,
-    }
-)
 _ROUNDS = 100  # each opens at least one duty
 _LOOKS = 9
 
 
 def bring_about(
-    connection: Connection, names: Names, law: Law, processor: str, known_at: Instant
+    connection: Connection, names: Names, law: Law, before: Before, known_at: Instant
 ) -> Settled:
-    """Make the duties of *processor* what its steps come to; return what they come to."""
+    """Make the duties of a processor what its steps come to; return what they come to.
+
+    Of what is owed again by then and was not *before*, a page tells, and all older ones are over.
+    """
+    processor = before.processor
     for _ in range(_ROUNDS):
         work = _Work(connection, names, law, processor, known_at)
         work.end_duties()
@@ -71,6 +66,10 @@ def bring_about(
         if not work.open_cancellations() and not numbered.look(*looked).opened:
             break
     work.tell()
+    for again in before.owed_again():
+        if not before.is_told(again):
+            work.tell_reopened(again.duty)
+        before.end_pages(again, known_at)
     return work.settled
 
 
@@ -137,7 +136,7 @@ class _Work:
         after = replace(duty, closed_at=closed_at, annulled=annulled)
         owing.replace_duty(self._connection, number, after)
         if closed_at is None or (step is None and annulled is None):
-            self._tell_reopened(after)
+            self.tell_reopened(after)
             self._latches.look_again(self._connection, self._number, after)
         else:
             self._tell_closed(after, closed_at, step)
@@ -176,7 +175,8 @@ class _Work:
         reached = counted.individuals >= rule.reached_at
         return {"number_now": counted.individuals} if reached else {}
 
-    def _tell_reopened(self, duty: Duty) -> None:
+    def tell_reopened(self, duty: Duty) -> None:
+        """Tell that what ended *duty*, or met it, does not hold any more."""
         body = {**owing.body_of(duty), "status": duty.status(self._known_at).value}
         described = {"rule": duty.rule, "key": duty.key, "closed_at": duty.closed_at, **body}
         entry = self._audit("duty.reopened", described)
@@ -273,7 +273,7 @@ class _Work:
             duty = None if judged.target is None else held[judged.target]
             if judged.verdict in {Verdict.REFUSED, Verdict.WAITING}:
                 self._tell_not_taken(judged, duty)
-            elif judged.verdict is Verdict.TAKEN and judged.step.kind in _STEPS:
+            elif judged.verdict is Verdict.TAKEN and judged.step.kind in OF_FILINGS:
                 assert duty is not None  # noqa: S101 - it was taken by one
                 self._tell_taken(judged.step, duty)
 
@@ -336,53 +336,6 @@ class _Work:
     def _audit(self, kind: str, body: Mapping[str, object]) -> str:
         entry = audit.append(self._connection, self._known_at, kind, self._processor, body)
         return entry.hash
-
-
-def keep_step(connection: Connection, names: Names, processor: str, step: Step) -> bool:
-    """Add *step* with its audit entry; return False if it was known."""
-    if not filings_kept.append(connection, names.processor_ids[processor], step):
-        return False
-    what = "filing" if step.kind in _STEPS else "duty"
-    body = {
-        "step": step.id,
-        "rule": step.rule,
-        "duty": step.duty,
-        "at": step.at,
-        "by": step.by,
-        "reason": step.reason,
-        "reference": step.reference,
-        "withdraws": step.withdraws,
-        "source": step.source,
-        **{name: value for name, value in step.detail.items() if name != "places"},
-    }
-    audit.append(connection, step.known_at, f"{what}.{step.kind}", processor, body)
-    return True
-
-
-def told_step(fact: Filed, topic: str, known_at: Instant, filed: Mapping[str, object]) -> Step:
-    """Return the step that an event tells: the same event is the same step, whoever reads it.
-
-    *filed* is what a submission is taken to have said.
-    """
-    parts = [fact.kind, fact.rule, fact.duty, fact.reference, *fact.version]
-    digest = hashlib.blake2b(canonical({"event": parts}).encode(), digest_size=16)
-    return Step(
-        id=f"event:{digest.hexdigest()}",
-        kind=StepKind(fact.kind),
-        at=fact.at,
-        known_at=known_at,
-        source=topic,
-        rule=None if fact.rule is None else family(fact.rule),
-        duty=fact.duty,
-        reference=fact.reference,
-        detail={**(filed if fact.kind == StepKind.SUBMITTED else {}), **_sequence(fact)},
-    )
-
-
-def _sequence(fact: Filed) -> dict[str, object]:
-    """Return the producer's number of the event: it orders what happened at one instant."""
-    version = fact.version
-    return {"sequence": version.middle} if version.middle else {}
 
 
 def _reason(step: Step) -> str | None:

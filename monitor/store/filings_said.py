@@ -34,11 +34,13 @@ from monitor.filings import (
 from monitor.latches import left_behind, target_of
 from monitor.rules import IN_FORCE
 from monitor.store import agreement, changes, correcting, filings_kept, owing, schema
-from monitor.store.filings import bring_about, keep_step
+from monitor.store.filings import bring_about
 from monitor.store.filings_values import Decided, NotRecorded, Recorded, StepSaid
 from monitor.store.filings_which import Which, is_recount_due, listed
 from monitor.store.locks import lock_processors
 from monitor.store.names import Names
+from monitor.store.reopening import Before
+from monitor.store.stepping import keep_step
 from monitor.store.terminating import Law
 from monitor.workdays import beijing_day, overdue_from
 
@@ -95,6 +97,7 @@ class _Desk:
         self._connection, self._names, self._law = connection, names, law
         self._processor, self._now = processor, now
         self._number = names.processor_ids[processor]
+        self._before = Before(connection, names, processor)
         mine = [schema.duties.c.processor_id == self._number]
         self._held = {
             target_of(duty): (row, duty)
@@ -212,7 +215,7 @@ class _Desk:
     def _keep(self, step: Step, target: Target | None) -> Recorded:
         self._check_others(step, self._settled.lives)
         keep_step(self._connection, self._names, self._processor, step)
-        bring_about(self._connection, self._names, self._law, self._processor, self._now)
+        bring_about(self._connection, self._names, self._law, self._before, self._now)
         return self._recorded(target, step.id, new=True)
 
     def _check_others(self, step: Step, targets: Iterable[Target]) -> None:
@@ -299,7 +302,7 @@ class _Desk:
         self._check_others(step, [*others, target_of(moved)])
         keep_step(self._connection, self._names, self._processor, step)
         correcting.move(self._connection, row, duty, moved, step)
-        bring_about(self._connection, self._names, self._law, self._processor, self._now)
+        bring_about(self._connection, self._names, self._law, self._before, self._now)
         return self._recorded(target_of(moved), step.id, new=True)
 
     def _reopen(self, said: Decided, target: Target) -> Recorded:
@@ -317,7 +320,7 @@ class _Desk:
             steps.append(step)
             step_id = step.id
             ended = settle(self._held, steps, self._left).lives[target].ended
-        bring_about(self._connection, self._names, self._law, self._processor, self._now)
+        bring_about(self._connection, self._names, self._law, self._before, self._now)
         return self._recorded(target, step_id, new=True)
 
     def withdraw(self, said: Decided, step_id: str) -> Recorded:
@@ -361,13 +364,9 @@ class _Desk:
     def _recorded(self, target: Target | None, step: str, *, new: bool) -> Recorded:
         if target is None:
             return Recorded(duty=None, step=step, new=new)
-        where = (
-            schema.duties.c.processor_id == self._number,
-            schema.duties.c.rule == target.rule,
-            schema.duties.c.key == target.key,
-        )
-        _, duty = next(owing.read_duties(self._connection, self._names, where))
-        return Recorded(duty=duty, step=step, new=new)
+        named = (self._names, self._processor, [target.rule], target.key)
+        found = owing.find_duty(self._connection, *named)
+        return Recorded(duty=None if found is None else found[1], step=step, new=new)
 
 
 def _check_no_clock(rule: str) -> None:

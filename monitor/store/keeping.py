@@ -51,11 +51,13 @@ from monitor.store import (
     terminating,
 )
 from monitor.store.engine import is_sqlite
-from monitor.store.filings import bring_about, keep_step, told_step
+from monitor.store.filings import bring_about
 from monitor.store.locks import lock_processors, lock_stores
 from monitor.store.names import Names, Registry, Scope, ScopeKind, UnknownNumber
 from monitor.store.registers import Working
+from monitor.store.reopening import Before
 from monitor.store.snapshots import note_signs
+from monitor.store.stepping import keep_step, told_step
 from monitor.store.terminating_watch import REMIND_AFTER, enrolled_since
 from monitor.store.watches import Watches
 from monitor.trust import Sources
@@ -239,8 +241,7 @@ class Keeping:
             last_at={name: watch.last_at for name, watch in watches.watch.items()},
             instant_by_instant=self._can_follow(facts) and self._is_near(facts, watches, kept),
         )
-        self._links_before = links
-        self._base = base
+        self._links_before, self._base = links, base
         return folded, kept
 
     @staticmethod
@@ -295,6 +296,8 @@ class Keeping:
 
     def _hear(self, told: Sequence[tuple[str, Told]], known_at: Instant) -> None:
         """Keep what was told about duties, each with its topic, and do what it means for them."""
+        processors = sorted({fact.processor for _, fact in told})
+        before = [Before(self._connection, self._names, one) for one in processors]
         for topic, fact in told:
             if isinstance(fact, Terminated):
                 terminating.keep(self._connection, self._names, fact, known_at)
@@ -302,8 +305,8 @@ class Keeping:
                 self._file(fact, topic, known_at)
             else:
                 self._open_changes(fact, known_at)
-        for processor in sorted({fact.processor for _, fact in told}):
-            bring_about(self._connection, self._names, self._policy, processor, known_at)
+        for one in before:
+            bring_about(self._connection, self._names, self._policy, one, known_at)
 
     def _file(self, fact: Filed, topic: str, known_at: Instant) -> None:
         now = changes.picture(self._connection, self._names, fact.processor)
@@ -345,8 +348,7 @@ class Keeping:
 
     def _fed(self, facts: Iterable[Fact]) -> set[str]:
         """Return whose numbers these facts bear on: all tenants of a store that several share."""
-        fed: set[str] = set()
-        stores: set[str] = set()
+        fed, stores = set[str](), set[str]()
         for fact in facts:
             if isinstance(fact, (Enrolled, Removed, Truncated)):
                 stores.add(fact.store.name)

@@ -37,6 +37,7 @@ from monitor.store.locks import lock_processors, looking_back
 from monitor.store.moments import Sight
 from monitor.store.names import Names, UnknownNumber
 from monitor.store.older import Older
+from monitor.store.reopening import Before
 from monitor.store.sweeping import Swept, divide
 from monitor.store.trust import Trust, topics_of
 from monitor.store.watches import Reach, Since, Watches
@@ -160,6 +161,7 @@ class Looking:
             self._lock(connection, number)
             if not overdue.is_ours(connection, number, look):
                 return False  # we were taken for dead: ``Since`` is that of another look back
+            before = Before(connection, names, processor)
             # An end that was looked up before this transaction proves nothing of what it finds.
             seen = Sight(now, moments.take(connection))
             held = Watches(connection, names, self._rules, [processor])
@@ -189,7 +191,7 @@ class Looking:
             history_days.replace(connection, number, swept.days)
             if stands:
                 overdue.settled(connection, number)
-            bring_about(connection, names, self._policy, processor, now)
+            bring_about(connection, names, self._policy, before, now)
         return stands
 
     def _older(self, connection: Connection, names: Names, held: Watches, processor: str) -> Older:
@@ -289,6 +291,7 @@ class Looking:
             # Before a recount that is due nothing is certain, but it may take long, too. That
             # a file is in work is asked under the lock, which waits for what it brought.
             due = held.watch[processor].recount_due or files.any_in_work(connection)
+            before = Before(connection, names, processor)
             look_at = self._page_if_late if due else self._look_at
             for rule_id, reach in held.reaches[processor].items():
                 if reach.pending:
@@ -296,7 +299,7 @@ class Looking:
                     held.reaches[processor][rule_id] = look_at(connection, names, waits, now)
             held.save()
             if not due:  # a duty that was opened may be what a step or a latch has waited for
-                bring_about(connection, names, self._policy, processor, now)
+                bring_about(connection, names, self._policy, before, now)
 
     def _look_at(self, connection: Connection, names: Names, reach: Reach, now: Instant) -> Reach:
         assert reach.trigger_at is not None  # noqa: S101 - it is pending

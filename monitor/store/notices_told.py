@@ -52,6 +52,7 @@ class Told:
     notice: Notice
     ways: Sequence[Way]
     acknowledged: Acknowledged | None
+    over_at: Instant | None = None  # its duty is owed again, which a newer page tells
 
 
 def told(
@@ -79,8 +80,15 @@ def told(
         row.notice_id: Acknowledged(at=row.at, by=row.by, how=row.how, reason=row.reason)
         for row in connection.execute(select(schema.acknowledgements))
     }
+    marked = connection.execute(select(schema.pages_over))
+    over = {row.notice_id: row.at for row in marked}
     for row in rows:
-        yield Told(notice=notice_of(row), ways=ways.get(row.id, ()), acknowledged=acks.get(row.id))
+        yield Told(
+            notice=notice_of(row),
+            ways=ways.get(row.id, ()),
+            acknowledged=acks.get(row.id),
+            over_at=over.get(row.id),
+        )
 
 
 def _ways(connection: Connection, where: Sequence[ColumnElement[bool]]) -> Mapping[int, list[Way]]:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, select
 
-from monitor.store import acknowledging, audit, muted, schema
+from monitor.store import acknowledging, audit, muted, reopening, schema
 from monitor.store.channels import SKIPPED
 
 _n, _d = schema.notices.c, schema.deliveries.c
@@ -17,10 +17,11 @@ _END = (muted.ENDED, muted.EXPIRED)
 
 
 def answered_wrong(connection: Connection) -> list[str]:
-    """Return which acknowledgements, silences and skipped deliveries are not as the log says."""
+    """Return which acknowledgements, ends of pages, silences and skips are not as the log says."""
     said = _fold(connection)
     there = {
         "acknowledgement": _acknowledged(connection),
+        "page that is over": _over(connection),
         "silence": _silences(connection),
         "skipped delivery": _skipped(connection),
     }
@@ -34,6 +35,7 @@ def answered_wrong(connection: Connection) -> list[str]:
 
 def _fold(connection: Connection) -> Mapping[str, dict[_Said, _Said]]:
     acks: dict[_Said, _Said] = {}
+    over: dict[_Said, _Said] = {}
     silences: dict[_Said, _Said] = {}
     skipped: dict[_Said, _Said] = {}
     for entry in audit.entries(connection):
@@ -41,6 +43,8 @@ def _fold(connection: Connection) -> Mapping[str, dict[_Said, _Said]]:
         where = (body.get("notice"), body.get("channel"))
         if entry.kind == acknowledging.ENTRY:
             acks[body["notice"],] = (entry.at, body["by"], body["how"], body["reason"])
+        elif entry.kind == reopening.ENTRY:
+            over[body["notice"],] = (entry.at,)
         elif entry.kind == muted.ADDED:
             silences[body["silence"],] = (
                 entry.at,
@@ -55,11 +59,24 @@ def _fold(connection: Connection) -> Mapping[str, dict[_Said, _Said]]:
             skipped[where] = (entry.at, body["why"], body.get("silence"))
         elif entry.kind in {muted.OWED_AGAIN, "notice.sent"}:
             skipped.pop(where, None)
-    return {"acknowledgement": acks, "silence": silences, "skipped delivery": skipped}
+    return {
+        "acknowledgement": acks,
+        "page that is over": over,
+        "silence": silences,
+        "skipped delivery": skipped,
+    }
 
 
 _KINDS = frozenset(
-    {acknowledging.ENTRY, muted.ADDED, *_END, SKIPPED, muted.OWED_AGAIN, "notice.sent"}
+    {
+        acknowledging.ENTRY,
+        reopening.ENTRY,
+        muted.ADDED,
+        *_END,
+        SKIPPED,
+        muted.OWED_AGAIN,
+        "notice.sent",
+    }
 )
 _OF_SILENCE = ("until", "by", "reason", "processor", "rule", "kind", "severity")
 
@@ -68,6 +85,12 @@ def _acknowledged(connection: Connection) -> Mapping[_Said, _Said]:
     table = schema.acknowledgements
     query = select(_n.key, table).join(table, table.c.notice_id == _n.id)
     return {(row.key,): (row.at, row.by, row.how, row.reason) for row in connection.execute(query)}
+
+
+def _over(connection: Connection) -> Mapping[_Said, _Said]:
+    table = schema.pages_over
+    query = select(_n.key, table.c.at).join(table, table.c.notice_id == _n.id)
+    return {(row.key,): (row.at,) for row in connection.execute(query)}
 
 
 def _silences(connection: Connection) -> Mapping[_Said, _Said]:
