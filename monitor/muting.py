@@ -13,24 +13,24 @@ _DAY: Final = 24 * 3600 * 1_000_000
 _CLOCKS_DIFFER: Final = 3600 * 1_000_000
 LONGEST_DAYS: Final = 30
 NEVER: Final = frozenset({Kind.DUTY_OPENED, Kind.DUTY_MOVED, Kind.DUTY_REOPENED})
-"""No silence mutes these: that somebody owes something, or has less time for it, is news.
+"""No silence mutes these: that somebody owes something, or has less time for it, is news."""
 
-So it does not mute ``DUE_MOVED`` where that is a page: then the last day is earlier.
-"""
+NEVER_AS_PAGES: Final = frozenset({Kind.DUE_MOVED, Kind.FILING_STEP})
+"""Nor these where they are pages: the last day is earlier, or what was filed has failed."""
 
 
 def always_told(notice: Notice) -> bool:
     """Tell whether no silence mutes *notice*.
 
-    So it is for ``NEVER``, for a last day that became earlier, for the last day of a duty and each
-    day on which it is overdue, and for what escalates one of these: it goes on until somebody
-    acknowledges it.
+    So it is for ``NEVER``, for a last day that became earlier, for a filing that failed or was
+    terminated while its duty is owed, for the last day of a duty and each day on which it is
+    overdue, and for what escalates one of these: it goes on until somebody acknowledges it.
     """
     kind = notice.body.get("escalated_kind") if notice.kind is Kind.ESCALATED else notice.kind.value
     left = notice.body.get("working_days_left")
     last = kind == Kind.REMINDER and isinstance(left, int) and left <= 0
-    earlier = kind == Kind.DUE_MOVED and notice.severity is Severity.PAGE
-    return kind in NEVER or earlier or last
+    paged = kind in NEVER_AS_PAGES and notice.severity is Severity.PAGE
+    return kind in NEVER or paged or last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

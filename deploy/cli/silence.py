@@ -59,8 +59,8 @@ def add_command(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Mute what agrees with all that is given.
 
-    What opens a duty, opens it again or makes it due earlier and its last day are told;
-    enrolments after the end of use are not.
+    What opens a duty, opens it again or makes it due earlier, that its filing failed and its last
+    day are told; enrolments after the end of use are not.
     """
     monitor = monitor_of(config)
     wanted = muted.Wanted(

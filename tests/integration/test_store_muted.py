@@ -14,6 +14,7 @@ from monitor.store.engine import reading
 from monitor.store.muted import Expiring, NotSilenced, Wanted
 from monitor.store.owed_told import answered_wrong
 from tests.integration.feed import DAY, TWO, confirmed
+from tests.integration.filing_kit import K, say
 from tests.integration.store_kit import MINUTE, NOW
 from tests.integration.test_store_pages import ALONE, HOUR, Office, page
 from tests.integration.test_store_rerouting import restarted, to
@@ -71,6 +72,27 @@ def test_the_page_that_opens_a_duty_goes_up_its_steps_all_the_same(engine: Engin
 
     assert before == [Kind.DUTY_OPENED]
     assert office.got()["third"] == []
+
+
+@pytest.mark.parametrize("kind", [K.FAILED, K.TERMINATED])
+def test_the_page_that_a_filing_failed_is_told_and_goes_up_its_steps_all_the_same(
+    engine: Engine, kind: K
+) -> None:
+    """Its duty is owed again. That it was submitted is muted: there is time for that."""
+    office = Office(engine)
+    silence(office, hours=5, processor="acme")
+    confirmed(engine, TWO)
+    office.pass_to(NOW + MINUTE)
+    office.acknowledge("acme/frt.file", NOW + 2 * MINUTE)
+    say(engine, K.SUBMITTED, "2026-03-05", now=NOW + HOUR)
+    say(engine, kind, "2026-03-09", now=NOW + 2 * HOUR)
+    for after in (0, 30 * MINUTE):
+        office.pass_to(NOW + 2 * HOUR + after)
+    told = [(one.kind, one.body.get("step")) for one in office.phones["first"].got]
+
+    assert told == [(Kind.DUTY_OPENED, None), (Kind.FILING_STEP, kind.value)]
+    assert [one.body["escalated_kind"] for one in office.phones["second"].got] == [Kind.FILING_STEP]
+    assert office.wrong() == []
 
 
 def test_no_clock_stops_for_a_silence(engine: Engine) -> None:

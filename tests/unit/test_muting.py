@@ -69,6 +69,7 @@ def escalated(page: Notice) -> Notice:
         notice("a", kind=Kind.DUTY_MOVED),
         notice("a", kind=Kind.DUTY_REOPENED),
         notice("a", kind=Kind.DUE_MOVED),
+        notice("a", kind=Kind.FILING_STEP),
         reminder(0),
         reminder(-1),
     ],
@@ -82,7 +83,8 @@ def test_no_silence_mutes_what_a_duty_leaves_no_time_for_nor_its_escalation(told
     "told",
     [
         notice("a", kind=Kind.ENROLLED_AFTER_END),
-        notice("a", kind=Kind.FILING_STEP),
+        notice("a", kind=Kind.FILING_REFUSED),
+        replace(notice("a", kind=Kind.FILING_STEP), severity=Severity.INFO),
         replace(notice("a", kind=Kind.DUE_MOVED), severity=Severity.WARNING),
         reminder(1),
     ],
