@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 from kafka import KafkaConsumer
-from kafka.errors import CoordinatorNotAvailableError
+from kafka.errors import KafkaError
 
 from monitor.intake import Written
 from streams.admin import Admin
@@ -41,7 +41,7 @@ def coordinated(admin: Admin) -> bool:
     """Whether groups can be asked for: before the first one of all a new broker is not ready."""
     try:
         admin.committed("nobody")
-    except CoordinatorNotAvailableError:
+    except KafkaError:
         return False
     return True
 
