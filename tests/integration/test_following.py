@@ -114,7 +114,7 @@ def member(kafka: Kafka, name: str) -> KafkaConsumer:
         group_id=f"{name}-copy",
         enable_auto_commit=False,
     )
-    until(lambda: made.poll(timeout_ms=200) == {} and bool(made.assignment()), "a member", 60)
+    until(lambda: made.poll(timeout_ms=5_000) == {} and bool(made.assignment()), "a member", 60)
     return made
 
 
