@@ -85,6 +85,10 @@ class Promtool:
         """Judge a file of alerting and recording rules."""
         return _complaints("check", "rules", "--lint-fatal", str(rules))
 
+    def check_config(self, configuration: Path) -> str:
+        """Judge a whole configuration, with the files of rules that it names."""
+        return _complaints("check", "config", "--lint-fatal", str(configuration))
+
     def test_rules(self, cases: Path) -> str:
         """Run a file of promtool's unit tests of rules."""
         return _complaints("test", "rules", str(cases))

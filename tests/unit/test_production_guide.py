@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from deploy.settings import load
 from tests.conftest import REPOSITORY
 from tests.parsing import parsed
+from tests.services.prometheus import Promtool
 
 GUIDE = (REPOSITORY / "docs" / "production.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```console\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
@@ -28,6 +30,7 @@ FOREIGN = {
     "openssl",
     "pg_dump",
     "pg_restore",
+    "promtool",
     "psql",
     "python3",
     "runuser",
@@ -37,9 +40,11 @@ FOREIGN = {
 UNITS = {unit.name for unit in (REPOSITORY / "deploy" / "systemd").glob("*.*")}
 SECTIONS = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", GUIDE, re.DOTALL | re.MULTILINE))
 HOST = "127.0.0.1"
+RULES = REPOSITORY / "deploy" / "prometheus" / "rules"
 STOPPING = "--set ON_ERROR_STOP=1"
 INTO = f"psql {STOPPING} --host {HOST} --username facetally --dbname facetally"
 GRANTS = f"{INTO} --file deploy/sql/grants.sql"
+RUNBOOKS = "deploy/prometheus/with-runbooks.sh"
 PIP = "/opt/facetally/bin/pip"
 PROGRAM = "/opt/facetally/bin/facetally"
 SERVICES = yaml.safe_load((REPOSITORY / "deploy" / "compose" / "compose.yml").read_text("utf-8"))
@@ -63,6 +68,7 @@ def test_every_line_of_an_example_is_a_command_that_is_looked_at_here() -> None:
         "facetally-drill",
         PIP,
         PROGRAM,
+        RUNBOOKS,
         *FOREIGN,
     }
 
@@ -79,7 +85,7 @@ def test_the_units_are_there(words: list[str]) -> None:
     named = {re.sub(r"@\d+", "@", word) for word in words if "." in word}
 
     assert named <= UNITS
-    assert words[0] in {"daemon-reload", "enable", "start", "stop"}
+    assert words[0] in {"daemon-reload", "enable", "reload", "start", "stop"}
 
 
 @pytest.mark.parametrize("words", of("docker"), ids=" ".join)
@@ -225,9 +231,7 @@ def test_no_rights_are_given_before_there_are_tables() -> None:
 
 
 def test_the_jobs_of_prometheus_are_those_of_the_rules_and_addresses_those_of_the_units() -> None:
-    (block,) = re.findall(
-        r"^```yaml\n(.*?)^```", SECTIONS["With systemd"], re.DOTALL | re.MULTILINE
-    )
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", SECTIONS["Prometheus"], re.DOTALL | re.MULTILINE)
     jobs = {
         job["job_name"]: job["static_configs"][0]["targets"]
         for job in yaml.safe_load(block)["scrape_configs"]
@@ -242,6 +246,36 @@ def test_the_jobs_of_prometheus_are_those_of_the_rules_and_addresses_those_of_th
     assert jobs["facetally-worker"] == [worker.replace("%i", one) for one in ("1", "2")]
     assert jobs["facetally-alerts"] == [alerts]
     assert set(jobs) == {job["job_name"] for job in shipped}
+
+
+def test_prometheus_takes_the_whole_of_what_it_is_given(tmp_path: Path, promtool: Promtool) -> None:
+    """The blocks of the guide as one file, and the rules where its command writes them."""
+    found = re.findall(r"^```yaml\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
+    whole = "".join(block for block in found if isinstance(yaml.safe_load(block), dict))
+    (line,) = [line for line in COMMANDS if line.startswith(RUNBOOKS)]
+    base, folder = line.split()[1:]
+    file, rules = tmp_path / "prometheus.yml", tmp_path / "rules"
+    file.write_text(whole.replace(folder, str(rules)), "utf-8")
+    moved = line.replace(folder, str(rules))
+    subprocess.run(moved.split(), check=True, cwd=REPOSITORY, timeout=60)
+    read = yaml.safe_load(file.read_text("utf-8"))
+    (pattern,) = read["rule_files"]
+    written = sorted(Path(pattern).parent.glob(Path(pattern).name))
+    books = re.findall(r"runbook_url: (\S+)", "".join(one.read_text("utf-8") for one in written))
+
+    assert promtool.check_config(file) == ""
+    assert {one.name for one in written} == {one.name for one in RULES.glob("*.yml")}
+    assert [book for book in books if not book.startswith(f"{base}/")] == []
+    assert books
+    assert set(read) == {"global", "rule_files", "alerting", "scrape_configs"}
+
+
+def test_alerts_go_to_the_alertmanager_that_is_scraped() -> None:
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", SECTIONS["Prometheus"], re.DOTALL | re.MULTILINE)
+    read = yaml.safe_load(block)
+    scraped = {job["job_name"]: job["static_configs"] for job in read["scrape_configs"]}
+
+    assert read["alerting"]["alertmanagers"][0]["static_configs"] == scraped["alertmanager"]
 
 
 @pytest.mark.parametrize(
