@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
 import pytest
 import yaml
 
@@ -65,6 +66,7 @@ CHANGING: Final = (
     "filing pack",
     "filing submitted",
 )
+ROUTES: Final = REPOSITORY / "deploy" / "alertmanager" / "alertmanager.yml"
 RULE: Final = '[[rules]]\nid = "frt.file"\nat_least = 2\n'
 FENCE: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -85,6 +87,9 @@ def fenced(kind: str) -> dict[str, list[str]]:
 
 
 COMMANDS: Final = sorted(line.removeprefix("$ ") for line in fenced("console"))
+PSQL: Final = sorted(
+    line for kind in ("sh", "console") for line in fenced(kind) if re.search(r"\bpsql\b", line)
+)
 QUERIES: Final = sorted(fenced("promql"))
 
 
@@ -146,6 +151,41 @@ def test_every_command_is_parsed_by_the_real_parser(
     monkeypatch.chdir(tmp_path)
 
     assert parsed(words_of(command)).params
+
+
+@pytest.mark.parametrize("line", PSQL)
+def test_root_asks_the_database_as_its_user_and_names_it(line: str, postgres_url: str) -> None:
+    """Root is no role, and the database of that name is not there either."""
+    *way, sql = shlex.split(line)
+    with psycopg.connect(postgres_url.replace("+psycopg", "")) as connection:
+        answer = connection.execute(sql.encode()).fetchall()
+
+    assert shlex.join(way) == "runuser --user postgres -- psql --dbname facetally --command"
+    assert len(answer) == 1
+
+
+def test_no_other_line_of_a_runbook_asks_the_database() -> None:
+    said = [line for book in BOOKS for line in book.read_text(encoding="utf-8").splitlines()]
+
+    assert sorted({line for line in said if re.search(r"\bpsql\b", line)}) == PSQL
+    assert PSQL
+
+
+def test_the_runbook_of_the_ledger_names_what_stays_silent_meanwhile() -> None:
+    routes = yaml.safe_load(ROUTES.read_text("utf-8"))["inhibit_rules"]
+    source = ['alertname="FacetallyLedgerUnreadable"']
+    silent = {
+        name
+        for rule in routes
+        if rule["source_matchers"] == source
+        for name in re.findall(r"Facetally\w+", "".join(rule["target_matchers"]))
+    }
+    text = (RUNBOOKS / "ledger_unreadable.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(Facetally\w+)`", text))
+
+    assert silent
+    assert silent <= named
+    assert named <= silent | {"FacetallyWorkerStuck"}
 
 
 @pytest.mark.parametrize("query", QUERIES)
