@@ -88,8 +88,9 @@ def _event(
     event.add("dtstamp", _utc(now))
     event.add("created", _utc(duty.opened_at))
     event.add("last-modified", _utc(_modified(entry, now)))
-    # An end that comes by itself has no entry in the audit log.
-    event.add("sequence", entry.revision.number + (ended and not entry.revision.ended))
+    # An end that comes by itself has no entry in the audit log: by twos there is room for it, and
+    # what is written next has a higher one. Between two entries nothing but time ends a duty.
+    event.add("sequence", 2 * entry.revision.number + ended)
     event.add("dtstart", last)
     event.add("dtend", last + timedelta(days=1))
     event.add("status", _status(duty, ended=ended))

@@ -25,8 +25,9 @@ _ABOUT_DUTIES: Final = (
     "duty.closed",
     "duty.reopened",
 )
-_ENDS: Final = {"duty.closed": True, "duty.reopened": False}
-_SHOWN: Final = ("due_day", "due_between", "due_at")
+# Each is news, whatever was said before: what was closed may be closed for another reason.
+_ENDS: Final = {"duty.closed", "duty.reopened"}
+_SHOWN: Final = ("rule", "trigger_day", "due_day", "due_between", "due_at")
 _ACCEPTED: Final = "number.accepted"
 
 
@@ -40,11 +41,13 @@ class DutyName(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """*number* counts changes of the last day, ends and reopenings; *at* is the newest entry."""
+    """*number* counts changes of the days, ends and reopenings; *at* is the newest entry.
+
+    An end that comes by itself, with a day, has no entry and is not in *number*.
+    """
 
     number: int
     at: Instant
-    ended: bool
     shown: tuple[object, ...]
 
 
@@ -67,11 +70,10 @@ def revisions(connection: Connection) -> Mapping[DutyName, Revision]:
 def _after(before: Revision | None, at: Instant, kind: str, said: Mapping[str, Any]) -> Revision:
     shown = tuple(said.get(name) for name in _SHOWN)
     if before is None:
-        return Revision(number=0, at=at, ended=False, shown=shown)
-    ended = _ENDS.get(kind, before.ended)
-    changed = (shown, ended) != (before.shown, before.ended)
+        return Revision(number=0, at=at, shown=shown)
+    changed = kind in _ENDS or shown != before.shown
     newest = max(before.at, at)  # clocks of several processes
-    return replace(before, number=before.number + changed, at=newest, ended=ended, shown=shown)
+    return replace(before, number=before.number + changed, at=newest, shown=shown)
 
 
 def accepted_at(connection: Connection) -> Mapping[str, Instant]:

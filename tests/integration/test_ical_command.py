@@ -14,6 +14,8 @@ from tests.integration.test_filing_commands import BY, EVENTS, FILE, WHY, refusa
 from tests.integration.test_store_calendars import sheet
 
 AT_TWO = '[[rules]]\nid = "frt.file"\nat_least = 2\n'
+RETAIN = '[[rules]]\nid = "frt.retain"\nenabled = true\n'  # what is kept for three years
+KEPT = ("acme", "--rule", "frt.retain")
 LATE = [event(who, time="2026-11-23T01:00:00Z") for who in ("ann", "bob")]
 
 
@@ -50,6 +52,12 @@ def only(home: Home) -> tuple[Any, ...]:
     return found.uid.value, found.sequence.value, found.status.value, found.dtstart.value
 
 
+def stands(home: Home) -> tuple[str, str, str]:
+    """Return sequence, status and how the title of the one event begins."""
+    (found,) = events(home).values()
+    return found.sequence.value, found.status.value, found.summary.value.partition(":")[0]
+
+
 def test_a_year_that_is_loaded_moves_the_date_with_the_next_sequence(
     either: Home, tmp_path: Path
 ) -> None:
@@ -60,7 +68,7 @@ def test_a_year_that_is_loaded_moves_the_date_with_the_next_sequence(
     home.good("calendar", "load", year, "--by", "privacy office")
 
     assert before == ["0", "TENTATIVE", date(2027, 1, 1)]
-    assert only(home) == (uid, "1", "CONFIRMED", date(2027, 1, 5))
+    assert only(home) == (uid, "2", "CONFIRMED", date(2027, 1, 5))
 
 
 def test_a_corrected_trigger_day_moves_it_again(new: Home) -> None:
@@ -69,7 +77,7 @@ def test_a_corrected_trigger_day_moves_it_again(new: Home) -> None:
     home.good("duty", "correct", *FILE, "--trigger-day", "2026-03-04", *BY, *WHY)
 
     assert before == ["0", "CONFIRMED", date(2026, 4, 14)]
-    assert only(home) == (uid, "1", "CONFIRMED", date(2026, 4, 16))
+    assert only(home) == (uid, "2", "CONFIRMED", date(2026, 4, 16))
 
 
 def test_annulled_and_reopened_are_two_more_revisions_of_the_same_event(either: Home) -> None:
@@ -79,8 +87,41 @@ def test_annulled_and_reopened_are_two_more_revisions_of_the_same_event(either: 
     annulled = only(home)
     home.good("duty", "reopen", *FILE, *BY, *WHY)
 
-    assert annulled == (uid, "1", "CANCELLED", day)
-    assert only(home) == (uid, "2", "CONFIRMED", day)
+    assert annulled == (uid, "3", "CANCELLED", day)
+    assert only(home) == (uid, "4", "CONFIRMED", day)
+
+
+def test_back_to_an_earlier_day_is_no_earlier_sequence(either: Home) -> None:
+    """Also where both moves, and an end, come between two times that the calendar is written."""
+    home = filled(either, EVENTS)
+    uid, before, status, day = only(home)
+    for trigger_day in ("2026-03-04", "2026-03-02"):
+        home.good("duty", "correct", *FILE, "--trigger-day", trigger_day, *BY, *WHY)
+    back = only(home)
+    home.good("duty", "correct", *FILE, "--trigger-day", "2026-03-04", *BY, *WHY)
+    home.good("duty", "annul", *FILE, *BY, *WHY)
+
+    assert (before, back) == ("0", (uid, "4", status, day))
+    assert only(home) == (uid, "9", "CANCELLED", date(2026, 4, 16))
+
+
+def test_what_ended_by_itself_is_annulled_reopened_and_moved_with_a_higher_sequence_each(
+    either: Home,
+) -> None:
+    either.settings.write_text(either.settings.read_text() + RETAIN)
+    home = filled(either, EVENTS[:1])
+    kept = ("--at", "2021-03-04", "--reference", "gate")
+    home.good("event", "acme", "assessment.recorded", *kept, *BY, *WHY)
+    ended = stands(home)
+    home.good("duty", "annul", *KEPT, *BY, *WHY)
+    annulled = stands(home)
+    home.good("duty", "reopen", *KEPT, *BY, *WHY)
+    reopened = stands(home)
+    home.good("duty", "correct", *KEPT, "--trigger-day", "2025-03-04", *BY, *WHY)
+
+    assert (ended, annulled) == (("1", "CANCELLED", "Done"), ("3", "CANCELLED", "Annulled"))
+    assert reopened == ("5", "CANCELLED", "Done")
+    assert stands(home) == ("6", "CONFIRMED", "Due")
 
 
 def test_a_completed_filing_cancels_its_event_and_the_clocks_it_started(new: Home) -> None:
@@ -100,7 +141,7 @@ def test_a_completed_filing_cancels_its_event_and_the_clocks_it_started(new: Hom
         "frt.file": "CANCELLED",
         "frt.review": "CANCELLED",
     }
-    assert after["frt.file"].sequence.value == after["frt.review"].sequence.value == "1"
+    assert after["frt.file"].sequence.value == after["frt.review"].sequence.value == "3"
 
 
 def test_what_is_asked_twice_is_the_same_but_for_the_stamp(new: Home) -> None:

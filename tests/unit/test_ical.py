@@ -35,7 +35,7 @@ PROVISIONAL = Deadline(
     provisional=True,
     calendar_version="2026-1",
 )
-REVISION = Revision(number=0, at=OPENED, ended=False, shown=())
+REVISION = Revision(number=0, at=OPENED, shown=())
 GAP = Why(reason=Doubt.GAP_RETENTION, topic="faces", since=OPENED + DAY)
 
 
@@ -142,7 +142,7 @@ def test_the_same_is_the_same_to_the_byte_but_for_its_stamp() -> None:
 def test_dates_of_the_file_are_those_of_the_facts() -> None:
     event = shown(duty(), revision=replace(REVISION, number=3, at=OPENED + 2 * DAY))
 
-    assert event.sequence.value == "3"
+    assert event.sequence.value == "6"
     assert event.created.value.astimezone(UTC) == datetime(2026, 9, 1, 3, tzinfo=UTC)
     assert event.last_modified.value.astimezone(UTC) == datetime(2026, 9, 3, 3, tzinfo=UTC)
     assert event.dtstamp.value.astimezone(UTC) == datetime(2026, 9, 11, 3, tzinfo=UTC)
@@ -240,6 +240,26 @@ def test_what_is_kept_up_to_a_day_ends_by_itself_with_a_sequence_of_its_own() ->
 
     assert (before.status.value, before.sequence.value) == ("CONFIRMED", "0")
     assert (after.status.value, after.sequence.value) == ("CANCELLED", "1")
+
+
+def test_no_state_of_what_is_kept_shares_its_sequence_with_the_next() -> None:
+    """Ended by itself, then moved to a later day: a reader who has the end takes the new day."""
+    kept, later = duty(closed_at=overdue_from(DUE)), date(2026, 11, 23)
+    moved = duty(deadline=Deadline.on(later, "2026-1"), closed_at=overdue_from(later))
+    once = replace(REVISION, number=1)
+    states = [
+        shown(kept, now=overdue_from(DUE) - 1),
+        shown(kept, now=overdue_from(DUE)),
+        shown(moved, revision=once, now=overdue_from(DUE)),
+        shown(moved, revision=once, now=overdue_from(later)),
+    ]
+
+    assert [(one.sequence.value, one.status.value) for one in states] == [
+        ("0", "CONFIRMED"),
+        ("1", "CANCELLED"),
+        ("2", "CONFIRMED"),
+        ("3", "CANCELLED"),
+    ]
 
 
 def test_alarms_ring_at_nine_in_beijing_so_many_working_days_before() -> None:
