@@ -380,25 +380,6 @@ def test_the_pause_doubles_up_to_five_minutes_whatever_the_receiver_asks_for() -
     ]
 
 
-def test_what_a_channel_could_not_be_told_is_told_in_order_and_only_the_last_of_each() -> None:
-    channel = Channel(failing=[NotDelivered("no connection")])
-    courier = Courier(channel, RETRY)
-    offered(courier, said(1))
-    courier.turn(0, NOW)
-    offered(courier, said(2), said(2, silent=False), said(1, name="city"), said(3))
-    waiting = courier.owed
-    while courier.turn(10 * SECOND, NOW):
-        pass
-
-    assert waiting == 3
-    assert [(one.kind, one.body.get("watched")) for one in channel.sent] == [
-        (Kind.WATCHDOG_HEARD, None),
-        (Kind.WATCHDOG_SILENT, "city"),
-        (Kind.WATCHDOG_SILENT, None),
-    ]
-    assert courier.owed == 0
-
-
 def test_a_later_page_that_comes_while_one_is_sent_is_sent_as_well() -> None:
     channel = Channel(hangs=threading.Event())
     courier = Courier(channel, RETRY)
