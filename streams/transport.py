@@ -361,7 +361,11 @@ class Consumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Let Faust set up its streams, then have the reader look up where to read."""
+        """Let Faust set up its streams, then have the reader look up where to read.
+
+        It is said first: what comes after it asks the database, which may take its time.
+        """
+        log.info("assigned %d partitions: looking up where to read", len(assigned))
         await super().on_partitions_assigned(assigned, generation_id)
         await self.unplace()
         self._listener.assigned((tp.topic, tp.partition) for tp in assigned)

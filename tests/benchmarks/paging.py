@@ -44,7 +44,8 @@ PAGE = REPOSITORY / "docs" / "paging.md"
 DATABASES = ("sqlite", "postgresql")
 _KEY = "whsec_" + base64.b64encode(bytes(32)).decode()
 _CHANNEL = '[[channels]]\nkind = "webhook"\nurl = "{url}"\nallow_private = true\nsecret = "{key}"\n'
-_ASSIGNED = "partitions are assigned"
+ASSIGNED = "looking up where to read"  # by Kafka; nothing has been asked of the database yet
+READING = "partitions are assigned"
 _WARM_UP = 20
 _PATIENCE = 120.0
 _TOPIC = "paging"
@@ -83,16 +84,16 @@ class Place:
     arrivals: Arrivals
     kafka: Kafka
 
-    def assigned(self) -> int:
-        """Return how many times a worker here was given its partitions."""
+    def said(self, line: str) -> int:
+        """Return how many times workers here have said *line* in their log."""
         log = self.facetally.home / "worker.log"
-        return log.read_text().count(_ASSIGNED) if log.exists() else 0
+        return log.read_text().count(line) if log.exists() else 0
 
     def worker(self) -> Owned:
-        """Start a worker and wait until it has its partitions."""
-        before = self.assigned()
+        """Start a worker and wait until it reads its partitions."""
+        before = self.said(READING)
         worker = self.facetally.start("worker")
-        until(lambda: self.assigned() > before, "partitions", _PATIENCE)
+        until(lambda: self.said(READING) > before, "partitions", _PATIENCE)
         return worker
 
 
@@ -165,10 +166,10 @@ def after_kills(place: Place, worker: Owned, kills: int) -> tuple[list[Pause], O
         worker.kill()
         processor = f"killed-{number:04d}"
         asyncio.run(_send(place, processor))
-        before = place.assigned()
+        before = place.said(ASSIGNED)
         started = time.time() * 1000
         worker = place.facetally.start("worker")
-        while place.assigned() == before:
+        while place.said(ASSIGNED) == before:
             time.sleep(0.005)
         assigned = time.time() * 1000
         until(partial(place.arrivals.of, processor), "the page", _PATIENCE)

@@ -28,8 +28,9 @@ of its page at our own signed webhook, each a processor that nobody knew before,
 
 Idle: {idle_rate:.0f} crossings a second and nothing else. Under load: {busy_rate:.0f} crossings and
 {rate} other events a second. After a SIGKILL of the worker, with a record that was appended while
-nobody read: from the new worker's assignment to the page. From its start to its assignment it took
-{start} (median), which is the start of a process and Kafka's session time of the dead member.
+nobody read: from Kafka's assignment to the new worker, before it has looked up where to read, to
+the page. From its start to its assignment it took {start} (median), which is the start of a process
+and Kafka's session time of the dead member.
 Repeats that the receiver saw: {repeated}.
 """
 IDLE_AIM, BUSY_AIM, KILL_AIM = 1_000, 2_000, 2_000  # milliseconds
