@@ -146,6 +146,11 @@ DUTY_PROVISIONAL = _ledger(
     "rule",
     "duty",
 )
+DUTIES_OVERDUE = _ledger(
+    "duties_overdue",
+    "Duties that are owed and whose last day has passed, of all processors, those without series "
+    "of their own and those whose submission failed included.",
+)
 LEFT_OUT_DUTIES = _ledger(
     "duties_left_out",
     f"Owed duties of the processor beyond the {MOST_DUTIES} that are due first, which have no "

@@ -117,6 +117,8 @@ class LedgerCollector(Collector):
         for one in shown:
             _put_numbers(sheet, one, self._caps.systems, found.warned)
             self._put_duties(sheet, one.processor, duties[one.processor], now)
+        overdue = sum(duty.owed and duty.overdue_at <= now for duty in found.duties)
+        sheet.put(measures.DUTIES_OVERDUE, overdue)
         _put_intake(sheet, found)
         _put_outbox(sheet, found)
         sheet.put(measures.AUDIT_ENTRIES, found.audit_entries)

@@ -39,11 +39,8 @@ ROWS: Final = (
             ),
             number(
                 "Overdue duties",
-                "Duties whose last day has passed.",
-                of_read(
-                    "sum by (installation) (max by (installation, processor, rule)"
-                    ' (facetally_duties{status="overdue"}))'
-                ),
+                "Duties that are owed and whose last day has passed, of all processors.",
+                of_read("max by (installation) (facetally_duties_overdue)"),
             ),
             number(
                 "Notices waiting",

@@ -19,6 +19,7 @@ from alerts import metrics as alerts
 from monitor import measures
 from monitor.duties import Duty
 from monitor.facts import Changed, Enrolled, Fact, Instant, Place, Store, Terminated, Version
+from monitor.filings import Life, Step, StepKind
 from monitor.identity import Identity
 from monitor.intake import (
     Batch,
@@ -495,6 +496,46 @@ def test_kept_is_who_owes_something_then_the_largest_then_what_is_due_first() ->
     assert set(found["system_individuals"]) == {("p00000", "s00002"), ("p00008", "s00002")}
     assert set(found["duty_due_timestamp_seconds"]) == {("p00000", "frt.change", "00002")}
     assert found["duties"]["p00000", "frt.change", "overdue"] == 2
+
+
+def taken(*kinds: StepKind) -> Life:
+    at = NOW - DAY
+    return Life(
+        tuple(
+            Step(id=kind.value, kind=kind, at=at, known_at=at, source="command") for kind in kinds
+        )
+    )
+
+
+def with_duties(*duties: Duty) -> dict[str, Samples]:
+    state = replace(of_many(3), duties=duties)
+    caps = Caps(processors=1, systems=1, duties=1)
+    return scraped(LedgerCollector(lambda: state, CALENDAR, lambda: NOW, caps=caps))
+
+
+def test_overdue_duties_are_counted_whatever_has_no_series() -> None:
+    """Number 0 is due today and still in time; of p00001 nothing is shown."""
+    found = with_duties(*(owed(name, day) for name in ("p00000", "p00001") for day in range(3)))
+
+    assert found["duties_overdue"] == {(): 4}
+    assert sum(found["duties"].values()) == 3
+
+
+def test_what_was_submitted_and_failed_is_overdue_as_before() -> None:
+    """Its status says failed, and a sum of those that say overdue would miss it."""
+    failed = replace(owed("p00000", 2), life=taken(StepKind.SUBMITTED, StepKind.FAILED))
+    found = with_duties(failed)
+
+    assert found["duties"]["p00000", "frt.change", "overdue"] == 0
+    assert found["duties_overdue"] == {(): 1}
+
+
+def test_a_duty_that_was_closed_or_submitted_is_not_overdue() -> None:
+    late = owed("p00000", 2)
+    closed = replace(late, closed_at=NOW - 1)
+    submitted = replace(late, life=taken(StepKind.SUBMITTED))
+
+    assert with_duties(closed, submitted)["duties_overdue"] == {(): 0}
 
 
 def test_a_closed_duty_is_counted_and_has_no_clock() -> None:

@@ -21,7 +21,7 @@ ASKED: Final = {
 # One number that is not verified, one duty overdue, one of each that nothing reaches.
 FAULTS: Final = (
     'facetally_verified{instance="a",processor="acme"}',
-    'facetally_duties{instance="a",processor="acme",rule="frt.file",status="overdue"}',
+    'facetally_duties_overdue{instance="a"}',
     'facetally_responder_unreachable{instance="a",responder="ann"}',
     'facetally_escalation_step_unreachable{instance="a",escalation="on_call",step="1"}',
 )

@@ -158,6 +158,8 @@ def test_every_metric_of_health_is_watched() -> None:
         "facetally_threshold_reached",
         "facetally_threshold_warned_percent",
         "facetally_duties",
+        # They page through the outbox, each day.
+        "facetally_duties_overdue",
         # The sum of facetally_unverified, which names the reason.
         "facetally_verified",
         # Said by others that alert: what is kept, what waits.
