@@ -32,6 +32,7 @@ from tests.services.process import Owned
 RUNUSER: Final = 'shift 3\nPGUSER=$PGSUPERUSER PGPASSWORD=$PGSUPERPASSWORD exec "$@"'
 RESTORED: Final = "Backup and restore"
 DRILL: Final = "Drill: the database is lost"
+SAID: Final = '--by "on call" --reason "after the backup"'
 PROGRAMS: Final = ("/usr/local/sbin/facetally", "/usr/local/sbin/facetally-drill")
 SETTINGS: Final = ("/etc/facetally/facetally.toml", "/etc/facetally/owner.env")
 
@@ -137,7 +138,7 @@ def cluster() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka) -> Iterator[Site]:
-    """Production as the guide installs it: twenty counted, a checkpoint, a backup, five more."""
+    """Production as the guide installs it: twenty counted, a backup, a decision, five more."""
     require(postgreses.available())
     require(None if shutil.which("psql") else "no psql: Debian's package postgresql-client")
     name = f"drill-{uuid4().hex[:8]}"
@@ -189,8 +190,9 @@ def install(site: Site) -> None:
 def count(site: Site) -> None:
     site.put(*(f"person-{number}" for number in range(20)))
     until(lambda: site.number() == (20, True), "twenty counted")
-    site.type("facetally audit checkpoint /mnt/elsewhere/checkpoints")
     site.type(*blocks(RESTORED)[0])
+    site.type(f"facetally event acme assessment.recorded --at 2026-03-02 {SAID}")
+    site.type("facetally audit checkpoint /mnt/elsewhere/checkpoints")
     site.put(*(f"late-{number}" for number in range(5)))
     until(lambda: site.number() == (25, True), "five more counted")
     site.until_published(25)
@@ -232,6 +234,11 @@ def test_a_database_that_is_restored_for_good_is_noticed_and_comes_to_the_same_n
 
     assert site.number() == (25, False)
     assert site.restored() == ["page"]
+
+
+def test_checkpoints_that_are_younger_than_the_backup_tell_what_was_lost(site: Site) -> None:
+    with pytest.raises(AssertionError, match=r"entry \d+ is another than the checkpoint says"):
+        site.type("facetally audit verify --checkpoint /mnt/elsewhere/checkpoints")
 
 
 @pytest.mark.parametrize("words", ["alerts", "-v up", "notify test"])
