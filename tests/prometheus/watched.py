@@ -20,7 +20,7 @@ import httpx
 import yaml
 
 from tests.acceptance.command import Facetally
-from tests.prometheus.shipped import ALERTMANAGER, RULES, loaded
+from tests.prometheus.shipped import ALERTMANAGER, RULES, loaded, named_in, recorded
 from tests.receiver import Receiver
 from tests.services.alertmanager import Alertmanager
 from tests.services.process import LOOPBACK, Owned, free_port
@@ -29,6 +29,8 @@ from tests.services.prometheus import Prometheus
 START_SECONDS: Final = 300.0  # a few by itself; a machine that is busy is not at fault
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LENGTH: Final = re.compile(r"(\d+)([smhd])\b")
+_WINDOW_IN: Final = re.compile(r"\[(\w+)\]")
+_DAY: Final = 86400
 # Some failures are tried again every 5 s, and three of them are to be seen within one window.
 _WINDOWS, _WAITS, _WAIT = 12, 120, 15
 # 5 minutes and up to 30 of them are one window: what was before has to leave it, too.
@@ -46,20 +48,44 @@ def seconds(length: str) -> int:
 
 
 def quick_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *rule* with a window of 5 minutes as 25 s and a wait as 3 s (at most 15)."""
+    """Return *rule* with a window of 5 minutes as 25 s.
+
+    What it waits for (``for``) is as much of its window as in the shipped rule: where that is
+    longer, one event that leaves the window again must not be enough here either. Without a window
+    5 minutes are 2 s, and no wait is over 15 s.
+    """
     slow = _SLOW.get(rule.get("alert", ""))
-
-    def window(found: re.Match[str]) -> str:
-        long = seconds(found[1])
-        quick = max(10, long // _WINDOWS)
-        if slow is not None:
-            return f"[{slow}s]"
-        return f"[{min(quick, _WINDOW) if long <= _MINUTES else quick}s]"
-
-    quick = {**rule, "expr": re.sub(r"\[(\w+)\]", window, rule["expr"]).replace("* 60", "* 1")}
+    expr = _WINDOW_IN.sub(lambda found: f"[{_quick_window(found[1], slow)}s]", rule["expr"])
+    quick = {**rule, "expr": expr.replace("* 60", "* 1")}
     if "for" in rule:
-        quick["for"] = f"{min(max(1, seconds(rule['for']) // _WAITS), _WAIT)}s"
+        quick["for"] = f"{_quick_wait(rule, slow)}s"
     return quick
+
+
+def windows(rule: Mapping[str, Any], known: Mapping[str, str]) -> list[str]:
+    """Return the windows that *rule* looks over, those of the *known* recorded metrics too.
+
+    Those of a day are no windows but memories: of who was there.
+    """
+    read = [rule["expr"], *(known[one] for one in named_in(rule["expr"]) if one in known)]
+    found = [one for expr in read for one in _WINDOW_IN.findall(expr)]
+    return [one for one in found if seconds(one) < _DAY // _WINDOWS]
+
+
+def _quick_window(length: str, slow: int | None) -> int:
+    long = seconds(length)
+    quick = max(10, long // _WINDOWS)
+    if slow is not None:
+        return slow
+    return min(quick, _WINDOW) if long <= _MINUTES else quick
+
+
+def _quick_wait(rule: Mapping[str, Any], slow: int | None) -> int:
+    wait = seconds(rule["for"])
+    longest = max(windows(rule, recorded()), key=seconds, default=None)
+    if longest is None:
+        return min(max(1, wait // _WAITS), _WAIT)
+    return max(1, round(_quick_window(longest, slow) * wait / seconds(longest)))
 
 
 def quick_rules(home: Path) -> Path:
