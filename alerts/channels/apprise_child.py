@@ -36,7 +36,8 @@ _MOST_BYTES: Final = {"wecombot": 2048}  # the library takes this limit for one 
 _REPEATS_BY: Final = {"pagerduty": "dedup", "opsgenie": "alias"}  # by this the service drops them
 # Their robots take 100 in a minute; the library waits 5.5 s, for Lark before the first one, too.
 _SPACED_S: Final = {"feishu": 0.7, "lark": 0.7}
-_AT_ONCE: Final = frozenset({"notifyre", "wechat", "xmatters"})  # all are told by one request
+# All are told by one request; of a DingTalk robot the message mentions whom its address names.
+_AT_ONCE: Final = frozenset({"dingtalk", "notifyre", "wechat", "xmatters"})
 _LISTS: Final = ("targets", "topics", "rooms", "channels", "users")
 _COPIES: Final = ("cc", "bcc")
 # What each notice does, whatever its address says: the first of these that a service knows.
@@ -88,9 +89,10 @@ def _receivers(service: NotifyBase) -> int:
 
     The library counts its repeats, too: none may be set.
     """
-    told = len(service)
-    if type(service).__len__ is NotifyBase.__len__ and service.secure_protocol not in _AT_ONCE:
-        told = _held(service, _LISTS)  # these services do not count
+    told = 1
+    if service.secure_protocol not in _AT_ONCE:
+        counts = type(service).__len__ is not NotifyBase.__len__
+        told = len(service) if counts else _held(service, _LISTS)
     return max(told, 1) + _held(service, _COPIES)
 
 

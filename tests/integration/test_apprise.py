@@ -90,6 +90,21 @@ def test_dingtalk_is_signed_with_its_secret(served: ssl.SSLContext, ours: Author
     assert base64.b64encode(signed).decode() in {asked["sign"][0], _unquoted(asked["sign"][0])}
 
 
+def test_phones_of_a_dingtalk_address_are_mentioned_by_one_message(
+    served: ssl.SSLContext, ours: Authority
+) -> None:
+    url = f"dingtalk://{TOKEN}/13800138000/13800138001"
+    with (
+        service(served, SERVICES["dingtalk"][2]) as (receiver, tunnel),
+        closing(channel(url, **through(tunnel, ours))) as sender,
+    ):
+        sender.check()
+        sender.send(told(), NOW)
+    posted = [json.loads(one.body) for one in receiver.requests]
+
+    assert [one["at"]["atMobiles"] for one in posted] == [["13800138000", "13800138001"]]
+
+
 def _unquoted(text: str) -> str:
     return text.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=")
 
@@ -389,7 +404,7 @@ def test_a_letter_that_is_refused_is_not_delivered(answer: str) -> None:
         ("mailto://b.org?from=a@b.org&to=c@d.org&cc=e@d.org", "more than one receiver"),
         ("mailto://b.org?from=a@b.org&to=c@d.org&bcc=e@d.org", "more than one receiver"),
         ("ntfy://host.example.org/one/two", "more than one receiver"),
-        (f"dingtalk://{TOKEN}/13800138000/13800138001", "more than one receiver"),
+        ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/%23one/%23two", "more than one"),
         (f"opsgenie://{BOT}/@ann/@bob", "more than one receiver"),
         # The library counts one for this service, and asks once for each.
         (f"pushplus://{TOKEN}/one/two", "more than one receiver"),
@@ -411,6 +426,7 @@ def test_an_address_that_apprise_does_not_take_is_refused_at_start(url: str, why
         "ntfy://host.example.org/one?retry=2",
         "mailtos://user:canary@example.org",
         f"dingtalk://{TOKEN}/13800138000",
+        f"dingtalk://{TOKEN}/13800138000/13800138001",  # one message, which mentions both
         f"pushplus://{TOKEN}",
         f"pushplus://{TOKEN}/one",
         "irc://host.example.org/%23one",
