@@ -28,6 +28,8 @@ _TIME: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
 _SPAN: Final = re.compile(r"(\d{1,6})([smhd])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LEAST_REPEAT: Final = 60_000_000
+# A message takes up to a minute to be delivered and read, and an answer some more.
+_HASTY: Final = 300_000_000
 _E = TypeVar("_E", Kind, Severity)
 
 
@@ -51,6 +53,16 @@ def read_routing(root: Table, channels: Sequence[ChannelSettings], rules: Iterab
         escalations=tuple(escalations.values()),
         routes=tuple(routes),
     )
+
+
+def hasty_repeats(routing: Routing) -> list[str]:
+    """Return what is wrong with repeats that can be used all the same, in sentences."""
+    return [
+        f"escalations {one.name}: repeat is under 5m, faster than anybody reads and answers: the "
+        'last step would be told for ever at that pace; set repeat = "15m" or more, or add a step'
+        for one in routing.escalations
+        if one.repeat is not None and one.repeat < _HASTY
+    ]
 
 
 # -- people ------------------------------------------------------------------------------------

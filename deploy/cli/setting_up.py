@@ -13,6 +13,7 @@ from deploy.cli.common import config_option, settings_of
 from deploy.reading import BadConfig
 from deploy.settings import Settings
 from deploy.settings_deadman import hasty
+from deploy.settings_people import hasty_repeats
 from deploy.settings_untold import warnings
 from deploy.wiring import calendar_of, upgrade_database
 
@@ -74,6 +75,7 @@ def _show(settings: Settings) -> None:
 
 def _warnings(settings: Settings) -> list[str]:
     said = warnings(settings.channels, settings.path, _written(settings.path))
+    said += hasty_repeats(settings.routing)
     if isinstance(settings.deadman, DeadmanSettings):
         said += hasty(settings.deadman)
     return said

@@ -93,6 +93,26 @@ def test_settings_that_tell_nobody_or_that_anybody_reads_are_warned_of(tmp_path:
     assert made.good("config", "check").err == ""
 
 
+@pytest.mark.parametrize(("repeat", "warnings"), [("1m", 1), ("299s", 1), ("5m", 0), ("1h", 0)])
+def test_a_repeat_that_is_faster_than_anybody_answers_is_warned_of_and_taken(
+    tmp_path: Path, repeat: str, warnings: int
+) -> None:
+    made = home(tmp_path)
+    made.settings.write_text(
+        '[[channels]]\nkind = "alertmanager"\nurl = "http://127.0.0.1:9093"\n'
+        '[[people]]\nname = "ann"\nchannels = ["alertmanager"]\n'
+        '[[escalations]]\nname = "duties"\nsteps = [{ after = "0m", people = ["ann"] }]\n'
+        f'repeat = "{repeat}"\n'
+        '[[routes]]\nseverities = ["page"]\nchannels = ["alertmanager"]\n'
+        'escalation = "duties"\n'
+    )
+    said = made.good("config", "check").err
+
+    assert said.count("warning: ") == warnings
+    assert said.count("warning: escalations duties: repeat is under 5m") == warnings
+    assert said.count('set repeat = "15m" or more') == warnings
+
+
 def test_a_secret_of_acknowledgements_that_is_not_here_is_refused_by_the_check(
     tmp_path: Path,
 ) -> None:
