@@ -202,7 +202,7 @@ def test_a_channel_that_skips_what_is_over_is_owed_it_by_no_silence_that_ends(
     assert office.wrong() == []
 
 
-def test_who_adds_a_pager_after_a_page_has_begun_is_told_and_so_are_the_steps(
+def test_who_adds_a_pager_after_a_page_has_begun_is_told(
     engine: Engine,
 ) -> None:
     office = Office(engine, to("third", known=("third",)))
