@@ -37,7 +37,12 @@ _WINDOWS, _WAITS, _WAIT = 12, 120, 15
 _MINUTES, _WINDOW = 1800, 25
 # Each attempt at a broker that is away takes ten seconds, and more than three are asked for. Two
 # attempts of Alertmanager are a window of 12 minutes, which has to be as much shorter as they are.
-_SLOW: Final = {"FacetallyReadingStalled": 50, "FacetallyNotificationsFailing": 60}
+# An hour is seen to grow in one minute as well, and half of five would be long to wait for.
+_OWN: Final = {
+    "FacetallyReadingStalled": 50,
+    "FacetallyNotificationsFailing": 60,
+    "FacetallyLagGrowing": 60,
+}
 AGAIN: Final = "25s"  # a group_interval of 5 minutes as a window of that length
 
 
@@ -54,11 +59,11 @@ def quick_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
     longer, one event that leaves the window again must not be enough here either. Without a window
     5 minutes are 2 s, and no wait is over 15 s.
     """
-    slow = _SLOW.get(rule.get("alert", ""))
-    expr = _WINDOW_IN.sub(lambda found: f"[{_quick_window(found[1], slow)}s]", rule["expr"])
+    own = _OWN.get(rule.get("alert", ""))
+    expr = _WINDOW_IN.sub(lambda found: f"[{_quick_window(found[1], own)}s]", rule["expr"])
     quick = {**rule, "expr": expr.replace("* 60", "* 1")}
     if "for" in rule:
-        quick["for"] = f"{_quick_wait(rule, slow)}s"
+        quick["for"] = f"{_quick_wait(rule, own)}s"
     return quick
 
 
@@ -72,20 +77,20 @@ def windows(rule: Mapping[str, Any], known: Mapping[str, str]) -> list[str]:
     return [one for one in found if seconds(one) < _DAY // _WINDOWS]
 
 
-def _quick_window(length: str, slow: int | None) -> int:
+def _quick_window(length: str, own: int | None) -> int:
     long = seconds(length)
     quick = max(10, long // _WINDOWS)
-    if slow is not None:
-        return slow
+    if own is not None:
+        return own
     return min(quick, _WINDOW) if long <= _MINUTES else quick
 
 
-def _quick_wait(rule: Mapping[str, Any], slow: int | None) -> int:
+def _quick_wait(rule: Mapping[str, Any], own: int | None) -> int:
     wait = seconds(rule["for"])
     longest = max(windows(rule, recorded()), key=seconds, default=None)
     if longest is None:
         return min(max(1, wait // _WAITS), _WAIT)
-    return max(1, round(_quick_window(longest, slow) * wait / seconds(longest)))
+    return max(1, round(_quick_window(longest, own) * wait / seconds(longest)))
 
 
 def quick_rules(home: Path) -> Path:
