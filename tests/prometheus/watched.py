@@ -30,6 +30,7 @@ START_SECONDS: Final = 300.0  # a few by itself; a machine that is busy is not a
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LENGTH: Final = re.compile(r"(\d+)([smhd])\b")
 _WINDOW_IN: Final = re.compile(r"\[(\w+)\]")
+_BEFORE: Final = re.compile(r"\boffset (\w+)")
 _DAY: Final = 86400
 # Some failures are tried again every 5 s, and three of them are to be seen within one window.
 _WINDOWS, _WAITS, _WAIT = 12, 120, 15
@@ -53,7 +54,7 @@ def seconds(length: str) -> int:
 
 
 def quick_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *rule* with a window of 5 minutes as 25 s.
+    """Return *rule* with a window of 5 minutes, or a look as far back, as 25 s.
 
     What it waits for (``for``) is as much of its window as in the shipped rule: where that is
     longer, one event that leaves the window again must not be enough here either. Without a window
@@ -61,6 +62,7 @@ def quick_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
     """
     own = _OWN.get(rule.get("alert", ""))
     expr = _WINDOW_IN.sub(lambda found: f"[{_quick_window(found[1], own)}s]", rule["expr"])
+    expr = _BEFORE.sub(lambda found: f"offset {_quick_window(found[1], own)}s", expr)
     quick = {**rule, "expr": expr.replace("* 60", "* 1")}
     if "for" in rule:
         quick["for"] = f"{_quick_wait(rule, own)}s"
