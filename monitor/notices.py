@@ -261,8 +261,8 @@ class Outbox(Protocol):
         """Mark as not to be told on this channel: neither delivered nor owed. First mark stays.
 
         Of those who tell it *instead*, who was passed over is owed it again, whoever else has it.
-        False, and no mark, if nobody tells it, or if it was passed to and fro: then it is for this
-        channel all the same.
+        False, and no mark, if nobody tells it, if it was passed to and fro, or if the silence that
+        kept it back has ended since: then it is for this channel all the same.
         """
 
     def open_duties(self) -> Sequence[OpenDuty]:

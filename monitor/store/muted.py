@@ -83,6 +83,17 @@ def not_ended(connection: Connection) -> list[Silence]:
     return [silence_of(row) for row in connection.execute(query)]
 
 
+def lasts(connection: Connection, number: int) -> bool:
+    """Tell whether nobody has ended a silence, which then waits for the end of this transaction.
+
+    For who marks a delivery as kept back by it: asked before the mark, so that its end owes that
+    again, or has come first and is seen here.
+    """
+    lasting = (_s.id == number, _s.ended_at.is_(None))
+    held = select(_s.id).where(*lasting).with_for_update(read=True)
+    return connection.execute(held).first() is not None
+
+
 def deadlines(connection: Connection, silence: Silence) -> list[Duty]:
     """Return the owed duties that *silence* is about and that are overdue before it ends."""
     found = owing.read_duties(

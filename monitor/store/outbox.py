@@ -41,7 +41,7 @@ from monitor.notices import (
     Told,
     Waiting,
 )
-from monitor.store import audit, owing, rerouting, schema, waking
+from monitor.store import audit, muted, owing, rerouting, schema, waking
 from monitor.store.channels import (
     SKIPPED,
     known_channels,
@@ -159,6 +159,9 @@ class SqlOutbox:
         What was delivered or skipped stays so. False if nobody would be told; see the protocol.
         """
         with self._engine.begin() as connection:
+            # It was judged in another transaction: what its end owes again must be marked by then.
+            if skip.silence is not None and not muted.lasts(connection, skip.silence):
+                return False
             passed = rerouting.Passed()
             if skip.instead:
                 passed = rerouting.told_instead(connection, claim, skip.instead)

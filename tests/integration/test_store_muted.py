@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, event, update
 
 from monitor.muting import LONGEST_DAYS
-from monitor.notices import Kind, Notice, Severity
+from monitor.notices import Claim, Kind, Notice, Severity, Skip
 from monitor.store import muted, owing, schema
 from monitor.store.engine import reading
 from monitor.store.muted import Expiring, NotSilenced, Wanted
@@ -170,6 +171,53 @@ def test_what_another_silence_mutes_stays_muted(office: Office) -> None:
 
     assert office.got()["first"] == []
     assert f'"silence":{second}' in office.entries("notice.skipped")[-1]
+    assert office.wrong() == []
+
+
+def _judged(office: Office) -> tuple[Claim, Skip]:
+    """Return a page that a sender has claimed, and why it would not tell it."""
+    office.put(page("a"))
+    claim = office.outbox.claim("first", NOW, MINUTE)
+    assert claim is not None
+    skip = office.judge.why_not(claim.notice, claim.channel, NOW)
+    assert skip is not None
+    return claim, skip
+
+
+def test_a_page_whose_silence_ends_before_it_is_marked_is_told(office: Office) -> None:
+    """Its end has nothing to owe again yet, so nobody would ever be told."""
+    number = silence(office, kind=Kind.GAP)
+    claim, skip = _judged(office)
+    muted.end(office.engine, number, "ops", NOW + 1)
+    marked = office.outbox.skipped(claim, NOW + 2, skip)
+
+    assert (skip, marked) == (Skip("silenced", number), False)
+    assert office.entries("notice.skipped") == []
+    assert [one.notices for one in office.outbox.waiting()] == [1, 1, 1]
+    assert office.wrong() == []
+
+
+def test_a_page_whose_silence_ends_while_it_is_marked_is_owed_again(office: Office) -> None:
+    number = silence(office, kind=Kind.GAP)
+    claim, skip = _judged(office)
+    ends: list[Future[bool]] = []
+    with ThreadPoolExecutor(1) as pool:
+
+        def end_now(*statement: Any) -> None:
+            if "UPDATE deliveries" in statement[2] and not ends:
+                ends.append(pool.submit(muted.end, office.engine, number, "ops", NOW + 1))
+                # Time enough to come first, if nothing holds it up.
+                wait(ends, timeout=1)
+
+        event.listen(office.engine, "before_cursor_execute", end_now)
+        marked = office.outbox.skipped(claim, NOW + 2, skip)
+        ended = ends[0].result()
+        event.remove(office.engine, "before_cursor_execute", end_now)
+    office.send(NOW + 2 * MINUTE)
+
+    assert (marked, ended) == (True, True)
+    assert office.got()["first"] == [ALONE]
+    assert len(office.entries("notice.owed_again")) == 1
     assert office.wrong() == []
 
 
