@@ -2,8 +2,9 @@
 
 A page is over while its duty is owed no more, by the state of now. When the duty is owed again,
 the page that tells so is the only one to be answered: older ones say a day or a number of then.
-That they are over is kept in the transaction that makes the duty owed again, and nobody is marked
-as having acknowledged them.
+Nor is it told afterwards that the duty was met or had ended: pages go first, so a channel that was
+away would hear that last. That they are over is kept in the transaction that makes the duty owed
+again, and nobody is marked as having acknowledged them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from monitor.store.names import Names
 from monitor.store.over import OF_CLOCKS
 
 ENTRY: Final = "page.over"
+_MET: Final = frozenset({Kind.DUTY_CLOSED, Kind.FILING_STEP})
 _n, _o = schema.notices.c, schema.pages_over.c
 
 
@@ -62,13 +64,15 @@ class Before:
     def end_pages(self, again: Again, now: Instant) -> None:
         """Mark what was told before of a duty as over, each with its entry of the audit log.
 
-        Not what wakes and reminds nobody: it told what was so.
+        What called somebody, and what said that nobody has to act any more; whom it was not told,
+        it is not told now. No other news: it told what was so.
         """
+        met = _n.kind.in_([kind.value for kind in _MET])
         calls = or_(_n.severity != Severity.INFO.value, _n.kind == Kind.REMINDER.value)
-        kinds = [kind.value for kind in OF_CLOCKS]
+        of_clocks = and_(_n.kind.in_([kind.value for kind in OF_CLOCKS]), calls)
         query = (
             select(_n.id, _n.key, _n.kind)
-            .where(_n.kind.in_(kinds), calls, self._about(again))
+            .where(or_(met, of_clocks), self._about(again))
             .where(_n.id <= self._last, _n.id.not_in(select(_o.notice_id)))
             .order_by(_n.id)
         )

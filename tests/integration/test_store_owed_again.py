@@ -120,7 +120,7 @@ def test_a_page_that_tells_it_is_owed_again_is_over_with_the_next_one(
 
     assert between == []
     assert open_kinds(engine) == [Kind.DUTY_REOPENED]
-    assert len(office.entries("page.over")) == 2
+    assert len(office.entries("page.over")) == 4
 
 
 def test_while_a_duty_is_owed_no_more_nothing_is_over_for_good(
@@ -143,7 +143,11 @@ def test_the_page_of_another_duty_stays_open(engine: Engine, office: Office) -> 
 
     assert before == [Kind.DUTY_OPENED, Kind.DUTY_OPENED]
     assert open_kinds(engine) == [Kind.DUTY_OPENED, Kind.DUTY_REOPENED]
-    assert len(office.entries("page.over")) == 1
+    assert [body.partition(',"notice"')[0] for body in office.entries("page.over")] == [
+        '{"duty":"1","kind":"duty_opened"',
+        '{"duty":"1","kind":"duty_closed"',
+    ]
+    assert all('"rule":"frt.cancel"' in body for body in office.entries("page.over"))
 
 
 def test_a_duty_that_another_decision_makes_owed_again_has_one_page(
@@ -161,7 +165,7 @@ def test_a_duty_that_another_decision_makes_owed_again_has_one_page(
     assert owed == ["1"]
     assert [duty.key for duty in duties(engine) if duty.owed] == ["2"]
     assert [(one.notice.duty, one.notice.kind) for one in found] == [("2", Kind.DUTY_REOPENED)]
-    assert len(office.entries("page.over")) == 2
+    assert len(office.entries("page.over")) == 4
 
 
 def test_what_a_dead_channel_still_owes_of_before_is_not_told_after_the_page_of_now(
@@ -180,10 +184,39 @@ def test_what_a_dead_channel_still_owes_of_before_is_not_told_after_the_page_of_
     office.pass_to(AGAIN + 10 * MINUTE)
     skipped = [body for body in office.entries("notice.skipped") if '"why":"over"' in body]
 
-    assert kinds(office, "first") == [Kind.DUTY_REOPENED, Kind.DUTY_CLOSED]
+    assert kinds(office, "first") == [Kind.DUTY_REOPENED]
     assert escalated(office, "second") == []
-    assert len(skipped) == 2
+    assert len(skipped) == 5
     assert office.outbox.waiting() == []
+
+
+@pytest.mark.parametrize(("way", "kind"), WAYS.items(), ids=[way.__name__ for way in WAYS])
+def test_a_channel_that_was_away_hears_last_that_the_duty_is_owed_again(
+    engine: Engine, office: Office, way: Callable[[Engine], None], kind: Kind
+) -> None:
+    """Not that it was met or had ended: to Alertmanager that would be the end of its alert."""
+    confirmed(engine, TWO)
+    office.send(NOW + MINUTE)
+    office.phones["first"].broken = True
+    way(engine)
+    office.send(AGAIN)
+    office.phones["first"].broken = False
+    office.send(AGAIN + HOUR)
+    told = [(one.kind, one.severity) for one in office.phones["first"].got]
+
+    assert [one.duty for one in office.outbox.open_duties()] == ["1"]
+    assert told == [(Kind.DUTY_OPENED, Severity.PAGE), (kind, Severity.PAGE)]
+    assert office.outbox.waiting() == []
+
+
+def test_what_ends_it_the_next_time_is_told(engine: Engine, office: Office) -> None:
+    confirmed(engine, TWO)
+    _reopened(engine)
+    judge(engine, K.ANNULLED, now=AGAIN + 1)
+    office.send(AGAIN + MINUTE)
+
+    assert kinds(office, "first")[-1] is Kind.DUTY_CLOSED
+    assert kinds(office, "first").count(Kind.DUTY_CLOSED) == 1
 
 
 def test_a_silence_that_ends_tells_nothing_of_before(engine: Engine, office: Office) -> None:
@@ -196,7 +229,7 @@ def test_a_silence_that_ends_tells_nothing_of_before(engine: Engine, office: Off
     Expiring(engine, lambda _: None).look(made.until)
     office.send(made.until)
 
-    assert kinds(office, "first") == [Kind.DUTY_OPENED, Kind.DUTY_REOPENED, Kind.DUTY_CLOSED]
+    assert kinds(office, "first") == [Kind.DUTY_OPENED, Kind.DUTY_REOPENED]
 
 
 def test_what_is_over_for_good_is_acknowledged_by_nobody_and_is_shown(
