@@ -76,6 +76,10 @@ class Kind(StrEnum):
     TEST = "test"
 
 
+PAGED_AGAIN: frozenset[Kind] = frozenset({Kind.DUTY_REOPENED, Kind.FILING_STEP})
+"""A page of one of these tells that a duty is owed again."""
+
+
 class Severity(StrEnum):
     """Whether somebody is woken up, told, or may read it later. The most urgent is told first."""
 
@@ -131,13 +135,17 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenDuty:
-    """A duty that is owed now: a state, to be shown for as long as it lasts."""
+    """A duty that is owed now: a state, to be shown for as long as it lasts.
+
+    *again* is the key of the newest page that told that it is owed again; None: there was none.
+    """
 
     processor: str
     rule: str
     duty: str
     opened_at: Instant
     body: Body = field(default_factory=dict)
+    again: str | None = None
 
     def __post_init__(self) -> None:
         for name in (self.processor, self.rule, self.duty):
@@ -198,13 +206,17 @@ class Told(NamedTuple):
 
 
 class ClosedDuty(NamedTuple):
-    """A duty by which nobody has to act any more: submitted, completed or annulled."""
+    """A duty by which nobody has to act any more: submitted, completed or annulled.
+
+    *again* is as of an ``OpenDuty``.
+    """
 
     processor: str
     rule: str
     duty: str
     opened_at: Instant
     closed_at: Instant
+    again: str | None = None
 
 
 class Waiting(NamedTuple):

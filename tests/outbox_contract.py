@@ -543,6 +543,23 @@ class OutboxContract:
         ]
         assert list(desk.closed_duties_since(NOW + SECOND + 1)) == []
 
+    @pytest.mark.parametrize("kind", [Kind.DUTY_REOPENED, Kind.FILING_STEP])
+    def test_a_duty_names_the_newest_page_that_told_that_it_is_owed_again(
+        self, desk: Desk, kind: Kind
+    ) -> None:
+        desk.open_duty(duty("one"))
+        desk.open_duty(duty("two"))
+        for name in ("first", "second"):
+            desk.put(replace(notice(name, duty="one", kind=kind), processor="acme"))
+        submitted = notice("info", duty="two", kind=Kind.FILING_STEP, severity=Severity.INFO)
+        desk.put(replace(submitted, processor="acme"))
+        shown = {one.duty: one.again for one in desk.open_duties()}
+        desk.close_duty(duty("one"), NOW + SECOND)
+        (closed,) = desk.closed_duties_since(NOW + SECOND)
+
+        assert shown == {"one": key_of(kind, "second"), "two": None}
+        assert closed.again == key_of(kind, "second")
+
 
 def claim_of(desk: Desk, now: Instant = NOW) -> Claim:
     claim = desk.claim("log", now, LEASE)

@@ -77,6 +77,13 @@ WHERE channel = :channel AND sent_at IS NULL AND skipped_at IS NULL
 AND key IN (SELECT n.key FROM notice n WHERE {_OVER})
 """  # noqa: S608 - constants
 
+_AGAIN = """
+(SELECT key FROM notice n
+    WHERE (n.processor, n.rule, n.duty) = (duty.processor, duty.rule, duty.duty)
+    AND n.severity = 'page' AND n.kind IN ('duty_reopened', 'filing_step')
+    ORDER BY n.rowid DESC LIMIT 1)
+"""
+
 _NEWS = {"duties": NEWS_OF_DUTIES, "pages": NEWS_OF_PAGES}
 
 _DUE = """
@@ -130,6 +137,13 @@ class SqliteOutbox:
             database.execute(
                 "UPDATE duty SET closed_at = ? WHERE (processor, rule, duty) = (?, ?, ?)",
                 (closed_at, *which),
+            )
+
+    def reopen_duty(self, duty: OpenDuty) -> None:
+        which = (duty.processor, duty.rule, duty.duty)
+        with self._begin() as database:
+            database.execute(
+                "UPDATE duty SET closed_at = NULL WHERE (processor, rule, duty) = (?, ?, ?)", which
             )
 
     def delivery(self, key: str, channel: str) -> Delivery | None:
@@ -222,17 +236,21 @@ class SqliteOutbox:
     def open_duties(self) -> Sequence[OpenDuty]:
         with self._begin() as database:
             found = database.execute(
-                "SELECT processor, rule, duty, opened_at, body FROM duty WHERE closed_at IS NULL"
+                f"SELECT processor, rule, duty, opened_at, body, {_AGAIN} FROM duty"  # noqa: S608 - constants
+                " WHERE closed_at IS NULL"
             ).fetchall()
         return [
-            OpenDuty(processor=who, rule=rule, duty=duty, opened_at=at, body=body_from(body))
-            for who, rule, duty, at, body in found
+            OpenDuty(
+                processor=who, rule=rule, duty=duty, opened_at=at, body=body_from(body), again=again
+            )
+            for who, rule, duty, at, body, again in found
         ]
 
     def closed_duties_since(self, since: Instant) -> Sequence[ClosedDuty]:
         with self._begin() as database:
             found = database.execute(
-                "SELECT processor, rule, duty, opened_at, closed_at FROM duty WHERE closed_at >= ?",
+                f"SELECT processor, rule, duty, opened_at, closed_at, {_AGAIN} FROM duty"  # noqa: S608 - constants
+                " WHERE closed_at >= ?",
                 (since,),
             ).fetchall()
         return [ClosedDuty(*row) for row in found]

@@ -2,8 +2,10 @@
 
 To it a duty is a state: an alert that is not posted again resolves, so the open duties are shown
 every minute with an end a few minutes ahead, and closed ones as ended. The notice that opens or
-closes a duty is the same alert, so nobody is paged twice; every other notice is an alert of its
-own, with a limited life, or, if it is a page, until somebody has acknowledged it. Alerts live in
+closes a duty is the same alert, so nobody is paged twice. A duty that is owed again has another
+one, by the page that tells so, or the page would be lost where the end was not told yet. Every
+other notice is an alert of its own, with a limited life, or, if it is a page, until somebody has
+acknowledged it. Alerts live in
 its memory, and wait there before anybody is told: one that is killed has lost what it had
 confirmed, so these are posted again as well, the very same alert, until their life is over. Several
 Alertmanagers of one cluster are several channels: each must be told, and they drop the repeats
@@ -13,7 +15,7 @@ among themselves.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -23,7 +25,16 @@ from alerts.channels.http import HttpSettings, Poster, rfc3339
 from alerts.channels.urls import checked_url
 from alerts.origin import NOWHERE, Origin
 from monitor.facts import Instant
-from monitor.notices import Body, ClosedDuty, Kind, Notice, OpenDuty, Severity, Told
+from monitor.notices import (
+    PAGED_AGAIN,
+    Body,
+    ClosedDuty,
+    Kind,
+    Notice,
+    OpenDuty,
+    Severity,
+    Told,
+)
 
 Alert: TypeAlias = dict[str, str | dict[str, str]]
 
@@ -109,7 +120,7 @@ class Alertmanager:
         firing = {_name(duty): self._firing(duty, now) for duty in duties}
         # A duty that is open is never shown as closed, whatever the other list says.
         ended = [self._ended(duty, now) for duty in closed if _name(duty) not in firing]
-        events = [self._told(one, now) for one in told if not _is_state(one.notice)]
+        events = [self._told(one, now) for one in told if not _is_shown(one, firing)]
         alerts = [*firing.values(), *ended, *events]
         for start in range(0, len(alerts), _MOST_AT_ONCE):
             self._post(alerts[start : start + _MOST_AT_ONCE], now, {})
@@ -121,10 +132,7 @@ class Alertmanager:
     def _alert_of(self, notice: Notice, now: Instant) -> Alert:
         if not _is_state(notice):
             return self._event(notice, self._event_end(now))
-        labels = duty_labels(str(notice.processor), str(notice.rule), str(notice.duty))
-        end = self._end(now) if notice.kind is Kind.DUTY_OPENED else now
-        annotations = self._annotations(words.summary(notice), notice.body, notice.kind)
-        return self._alert(labels, annotations, notice.created_at, end)
+        return self._event(notice, now if notice.kind is Kind.DUTY_CLOSED else self._end(now))
 
     def _told(self, told: Told, now: Instant) -> Alert:
         if not told.lasting:
@@ -135,15 +143,18 @@ class Alertmanager:
 
     def _event(self, notice: Notice, end: Instant) -> Alert:
         annotations = self._annotations(words.summary(notice), notice.body, notice.kind)
-        return self._alert(event_labels(notice), annotations, notice.created_at, end)
+        labels = _state_labels(notice) if _is_state(notice) else event_labels(notice)
+        return self._alert(labels, annotations, notice.created_at, end)
 
     def _firing(self, duty: OpenDuty, now: Instant) -> Alert:
         said = words.summary_of_duty(duty)
         annotations = self._annotations(said, duty.body, Kind.DUTY_OPENED)
-        return self._alert(duty_labels(*_name(duty)), annotations, duty.opened_at, self._end(now))
+        labels = duty_labels(*_name(duty), duty.again)
+        return self._alert(labels, annotations, duty.opened_at, self._end(now))
 
     def _ended(self, duty: ClosedDuty, now: Instant) -> Alert:
-        return self._alert(duty_labels(*_name(duty)), {}, duty.opened_at, min(duty.closed_at, now))
+        labels = duty_labels(*_name(duty), duty.again)
+        return self._alert(labels, {}, duty.opened_at, min(duty.closed_at, now))
 
     def _event_end(self, sent_at: Instant) -> Instant:
         return sent_at + self._settings.event_life_s * _SECOND
@@ -172,14 +183,18 @@ class Alertmanager:
         return alert
 
 
-def duty_labels(processor: str, rule: str, duty: str) -> dict[str, str]:
-    """Return what identifies the alert of a duty: the same for its notice and its state."""
+def duty_labels(processor: str, rule: str, duty: str, again: str | None = None) -> dict[str, str]:
+    """Return what identifies the alert of a duty: the same for its notice and its state.
+
+    *again* is the key of the page that told that it is owed again.
+    """
     return {
         "alertname": "FacetallyDutyOpen",
         "processor": processor,
         "rule": rule,
         "duty": duty,
         "severity": Severity.PAGE.value,
+        **({} if again is None else {"notice": again}),
     }
 
 
@@ -197,7 +212,27 @@ def event_labels(notice: Notice) -> dict[str, str]:
 def _is_state(notice: Notice) -> bool:
     """Tell whether its alert is that of a duty, which is shown anyway."""
     named = bool(notice.processor and notice.rule and notice.duty)
-    return named and notice.kind in _SHOWN_AS_STATE
+    return named and (notice.kind in _SHOWN_AS_STATE or _pages_again(notice))
+
+
+def _pages_again(notice: Notice) -> bool:
+    return notice.kind in PAGED_AGAIN and notice.severity is Severity.PAGE
+
+
+def _is_shown(told: Told, firing: Container[tuple[str, str, str]]) -> bool:
+    """Tell whether what was told is among the duties that are *firing*, or over with its duty.
+
+    By the routes a channel may be told that a duty is owed again, and not shown it.
+    """
+    one = told.notice
+    if not (told.lasting and _pages_again(one)):
+        return _is_state(one)
+    return (one.processor, one.rule, one.duty) in firing
+
+
+def _state_labels(notice: Notice) -> dict[str, str]:
+    again = notice.key if _pages_again(notice) else None
+    return duty_labels(str(notice.processor), str(notice.rule), str(notice.duty), again)
 
 
 def _name(duty: OpenDuty | ClosedDuty) -> tuple[str, str, str]:

@@ -31,6 +31,7 @@ from monitor.facts import Instant
 from monitor.notices import (
     LONGEST_PAUSE,
     NOBODY_NAMED,
+    PAGED_AGAIN,
     Body,
     Claim,
     ClosedDuty,
@@ -189,6 +190,7 @@ class SqlOutbox:
             duties = [duty for _, duty in owing.read_duties(connection, names, where) if duty.owed]
             trust = Trust(connection, names, self._sources, now)
             against = {one: trust.against(one) for one in {duty.processor for duty in duties}}
+            again = _paged_again(connection)
             return [
                 OpenDuty(
                     processor=duty.processor,
@@ -196,6 +198,7 @@ class SqlOutbox:
                     duty=duty.key,
                     opened_at=duty.opened_at,
                     body=_body(duty, against[duty.processor]),
+                    again=again.get((duty.processor, duty.rule, duty.key)),
                 )
                 for duty in duties
             ]
@@ -205,9 +208,11 @@ class SqlOutbox:
         now = None if self._clock is None else self._clock()
         with reading(self._engine) as connection:
             duties = owing.read_duties(connection, Names.load(connection))
+            again = _paged_again(connection)
             return [
-                ClosedDuty(duty.processor, duty.rule, duty.key, duty.opened_at, ended)
+                ClosedDuty(*name, duty.opened_at, ended, again.get(name))
                 for _, duty in duties
+                for name in [(duty.processor, duty.rule, duty.key)]
                 if (ended := _no_more_owed(duty)) is not None
                 # What is kept for years says beforehand when that ends.
                 and since <= ended <= (ended if now is None else now)
@@ -228,6 +233,17 @@ class SqlOutbox:
         """Return what the known channels have not delivered, by channel."""
         with reading(self._engine) as connection:
             return read_waiting(connection)
+
+
+def _paged_again(connection: Connection) -> dict[tuple[str, str, str], str]:
+    """Return the newest page that a duty is owed again, by processor, rule and duty."""
+    kinds = [kind.value for kind in PAGED_AGAIN]
+    query = (
+        select(_n.processor, _n.rule, _n.duty, _n.key)
+        .where(_n.kind.in_(kinds), _n.severity == Severity.PAGE.value, _n.duty.is_not(None))
+        .order_by(_n.id)
+    )
+    return {(row.processor, row.rule, row.duty): row.key for row in connection.execute(query)}
 
 
 def _no_more_owed(duty: Duty) -> Instant | None:

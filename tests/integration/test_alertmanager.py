@@ -22,6 +22,7 @@ from alerts.service import Beside, Sender, run_alerts
 from monitor.facts import Instant
 from monitor.notices import Kind, Notice, OpenDuty, Severity, Told, key_of
 from tests.outbox_fake import SqliteOutbox
+from tests.prometheus.shipped import ALERTMANAGER as SHIPPED
 from tests.receiver import Answer, Receiver, receiving
 from tests.services import alertmanager as services
 from tests.services.presence import require
@@ -208,6 +209,37 @@ def test_the_receiver_behind_it_is_paged_once_for_one_duty_and_told_of_its_end(
             manager.close()
 
     assert (pages(pager, "firing"), pages(pager, "resolved")) == (1, 1)
+
+
+@pytest.mark.parametrize("interval", ["1s", "5m"])
+@pytest.mark.parametrize("kind", [Kind.DUTY_REOPENED, Kind.FILING_STEP])
+def test_by_the_shipped_routes_a_duty_that_is_owed_again_pages_once_more(
+    desk: SqliteOutbox, processor: str, kind: Kind, interval: str
+) -> None:
+    """Its pager may have been told the end, or not yet."""
+    require(services.available())
+    with receiving(Answer(200)) as pager:
+        shipped = SHIPPED.read_text("utf-8").replace("https://pager.example/facetally", pager.url)
+        manager = services.Alertmanager(shipped.replace("interval: 5m", f"interval: {interval}"))
+        try:
+            manager.start()
+            duty = opened(desk, processor)
+            with alerts_running(desk, manager.url):
+                wait_for(lambda: pages(pager, "firing") > 0)
+                desk.close_duty(duty, clock())
+                wait_for(lambda: not manager.alerts(f"processor={processor}"))
+                wait_for(lambda: interval == "5m" or pages(pager, "resolved") > 0)
+                desk.put(told(kind, duty))
+                desk.reopen_duty(duty)
+                wait_for(lambda: pages(pager, "firing") > 1)
+                # Through several posts.
+                time.sleep(LIFE_S + 2)
+                (left,) = manager.alerts(f"processor={processor}")
+        finally:
+            manager.close()
+
+    assert pages(pager, "firing") == 2
+    assert left["labels"]["notice"] == told(kind, duty).key
 
 
 WAITING_GROUP = CONFIGURATION.replace("group_wait: 0s", "group_wait: 3s")

@@ -83,6 +83,7 @@ class AsGiven(SqlDesk):
                 duty=found.duty,
                 opened_at=found.opened_at,
                 body={"individuals": found.body["individuals"]},
+                again=found.again,
             )
             for found in super().open_duties()
         ]

@@ -69,6 +69,7 @@ def test_a_notice_of_facetally_goes_where_its_severity_says(severity: Severity) 
 
 def test_an_open_duty_pages() -> None:
     assert receiver_of(duty_labels("acme", "frt.file", "1")) == "page"
+    assert receiver_of(duty_labels("acme", "frt.file", "1", "duty_reopened:1")) == "page"
 
 
 def test_nothing_hides_a_duty_or_a_notice() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -64,6 +65,53 @@ def test_the_notice_of_a_duty_and_its_state_are_one_alert() -> None:
     assert (notified["startsAt"], notified["endsAt"]) == (shown["startsAt"], shown["endsAt"])
     assert shown["startsAt"] == rfc3339(NOW)
     assert shown["endsAt"] == rfc3339(NOW + 301 * SECOND)
+
+
+@pytest.mark.parametrize("kind", [Kind.DUTY_REOPENED, Kind.FILING_STEP])
+def test_the_page_that_a_duty_is_owed_again_its_state_and_its_end_are_one_alert(kind: Kind) -> None:
+    told = replace(notice("a", duty="one", kind=kind), processor="acme")
+    owed = replace(duty("one"), again=told.key)
+    ended = ClosedDuty("acme", "frt.file", "one", NOW, NOW + SECOND, told.key)
+    with receiving(Answer(200)) as receiver:
+        channel = manager(f"{receiver.url}/am")
+        channel.send(told, NOW + SECOND)
+        channel.show([owed], [], [Told(told, NOW + SECOND, lasting=True)], NOW + SECOND)
+        channel.show([], [ended], [Told(told, NOW + SECOND)], NOW + SECOND)
+    sent, shown, last = [alerts_of(request) for request in receiver.requests]
+
+    assert [len(alerts) for alerts in (sent, shown, last)] == [1, 1, 1]
+    assert sent[0]["labels"] == shown[0]["labels"] == last[0]["labels"]
+    assert sent[0]["labels"] == {
+        "alertname": "FacetallyDutyOpen",
+        "processor": "acme",
+        "rule": "frt.file",
+        "duty": "one",
+        "severity": "page",
+        "notice": told.key,
+    }
+    assert last[0]["endsAt"] == rfc3339(NOW + SECOND)
+
+
+def test_a_page_that_a_duty_is_owed_again_lasts_where_the_duty_is_not_shown() -> None:
+    """By the routes its page may go to this channel, and the one that opened it elsewhere."""
+    told = replace(notice("a", duty="one", kind=Kind.DUTY_REOPENED), processor="acme")
+    with receiving(Answer(200)) as receiver:
+        channel = manager(f"{receiver.url}/am")
+        channel.send(told, NOW)
+        channel.show([], [], [Told(told, NOW, lasting=True)], NOW + SECOND)
+    sent, shown = [alerts_of(request)[0] for request in receiver.requests]
+
+    assert shown["labels"] == sent["labels"]
+    assert str(shown["endsAt"]) > str(sent["endsAt"])
+
+
+def test_that_a_filing_was_submitted_is_an_alert_of_its_own() -> None:
+    told = notice("a", duty="one", kind=Kind.FILING_STEP, severity=Severity.INFO)
+    with receiving(Answer(200)) as receiver:
+        manager(f"{receiver.url}/am").send(told, NOW)
+    [alert] = posted_to(receiver.requests)
+
+    assert alert["labels"]["alertname"] == "FacetallyFilingStep"  # type: ignore[index]  # an object
 
 
 def test_a_closed_duty_ends_when_it_was_closed_and_an_open_one_is_never_shown_as_closed() -> None:
