@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from alerts.judging import Standings
 from alerts.routing import PAGES
 from monitor.facts import Instant
+from monitor.muting import Standing
 from monitor.notices import Notice, Severity, Told
 
 
@@ -30,17 +30,28 @@ class OpenPages(Protocol):
     def open_pages(self, severities: Collection[Severity], now: Instant) -> Sequence[OpenPage]: ...
 
 
+class Silences(Protocol):
+    """What is asked of the store about silences."""
+
+    def silencing(self) -> Standing:
+        """Return a standing that knows the silences alone: the same for every notice."""
+
+
 class Lasting:
     """Which pages go on, by *pages*; a silence keeps one back for as long as it is in force."""
 
-    def __init__(self, pages: OpenPages, standings: Standings) -> None:
-        self._pages, self._standings = pages, standings
+    def __init__(self, pages: OpenPages, silences: Silences) -> None:
+        self._pages, self._silences = pages, silences
 
     def open_on(self, channel: str, now: Instant) -> Sequence[Told]:
-        """Return the open pages that *channel* has delivered, oldest first."""
+        """Return the open pages that *channel* has delivered, oldest first.
+
+        Few questions to the store, however many pages: a sender waits for them.
+        """
+        silencing = self._silences.silencing()
         return [
             Told(page.notice, at, lasting=True)
             for page in self._pages.open_pages(PAGES, now)
             if (at := page.told.get(channel)) is not None
-            and self._standings.standing(page.notice, now).muted(page.notice, now) is None
+            and silencing.muted(page.notice, now) is None
         ]

@@ -127,10 +127,15 @@ def silence_of(row: Row[Any]) -> Silence:
 
 
 class Standings:
-    """What a sender asks before each notice: ``alerts.judging.Standings``."""
+    """What a sender asks before each notice, ``alerts.judging.Standings``, and of what lasts."""
 
     def __init__(self, engine: Engine, longest_days: int = LONGEST_DAYS) -> None:
         self._engine, self._longest = engine, longest_days
+
+    def silencing(self) -> Standing:
+        """Return a standing that knows the silences alone: the same for every notice."""
+        with reading(self._engine) as connection:
+            return Standing(silences=not_ended(connection), longest_days=self._longest)
 
     def standing(self, notice: Notice, now: Instant) -> Standing:
         """Return what is so now: silences, channels that fail, whether its page is acknowledged."""

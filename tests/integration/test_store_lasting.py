@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, event, update
 
 from alerts.lasting import Lasting
 from monitor.notices import Kind, Severity, Told
@@ -55,6 +55,22 @@ def test_a_silence_keeps_it_back_while_it_is_in_force(office: Office) -> None:
 
     assert lasting(office, "first", NOW + MINUTE) == []
     assert [one.notice.key for one in lasting(office, "first", NOW + HOUR)] == [page("a").key]
+
+
+def test_many_open_pages_take_as_many_questions_as_few(office: Office) -> None:
+    """They are asked in the thread of the sender, each minute."""
+    asked: list[str] = []
+    event.listen(office.engine, "before_cursor_execute", lambda *said: asked.append(said[2]))
+    counts = []
+    for names in (("a",), ("b", "c", "d")):
+        office.put(*map(page, names))
+        office.pass_to(NOW)
+        asked.clear()
+        shown = lasting(office, "first", NOW)
+        counts.append((len(shown), len(asked)))
+
+    assert [pages for pages, _ in counts] == [1, 4]
+    assert counts[0][1] == counts[1][1]
 
 
 def test_a_page_about_a_clock_goes_on_until_its_duty_is_owed_no_more(engine: Engine) -> None:
