@@ -187,3 +187,17 @@ def _forbidden(table: str, verbs: tuple[str, ...]) -> Iterator[str]:
     if "update" in verbs:
         column = schema.metadata.tables[table].columns.keys()[-1]
         yield f'UPDATE {table} SET "{column}" = "{column}"'  # noqa: S608 - ours
+
+
+@pytest.mark.parametrize(
+    ("page", "line"),
+    [
+        ("decisions/0010-audit-bundle.md", "**Append-only by the database**"),
+        ("running.md", "- Triggers in the database refuse"),
+    ],
+)
+def test_the_documentation_names_each_table_that_is_guarded(page: str, line: str) -> None:
+    lines = (REPOSITORY / "docs" / page).read_text("utf-8").splitlines()
+    (said,) = [one for one in lines if one.startswith(line)]
+
+    assert [table for table in KEPT if f"`{table}`" not in said] == []
