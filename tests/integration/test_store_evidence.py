@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.exc import DBAPIError
 
 from monitor.store import audit, calendars, schema
@@ -154,6 +154,37 @@ def as_worker(engine: Engine, role: str) -> Engine:
         connection.exec_driver_sql(statements)
     url = engine.url.set(username=role)
     return open_engine(url.render_as_string(hide_password=False))
+
+
+def test_a_role_that_only_reads_has_the_shipped_grants_for_that_and_no_other(
+    postgres_url: str,
+) -> None:
+    owner = open_engine(postgres_url)
+    upgrade(owner)
+    names = {name: f"{name}_{owner.url.database}" for name in ("worker", "facetally_reader")}
+    with owner.begin() as connection:
+        for role in names.values():
+            made = f"CREATE ROLE {role} LOGIN PASSWORD '{owner.url.password}'"
+            connection.execute(text(made))
+        granted = GRANTS.read_text().replace("facetally_worker", names["worker"])
+        granted = granted.replace("facetally_reader", names["facetally_reader"])
+        connection.exec_driver_sql(granted)
+    url = owner.url.set(username=names["facetally_reader"])
+    reader = open_engine(url.render_as_string(hide_password=False))
+    with reading(reader) as connection:
+        holds = audit.examine(connection).holds
+        read = [connection.execute(select(table)).all() for table in schema.metadata.sorted_tables]
+    with reader.connect() as connection:
+        for table in schema.metadata.tables:
+            for change in (f"DELETE FROM {table}", f"INSERT INTO {table} DEFAULT VALUES"):  # noqa: S608 - ours
+                with pytest.raises(DBAPIError, match="permission denied"):
+                    connection.execute(text(change))
+                connection.rollback()
+
+    assert holds
+    assert len(read) == len(schema.metadata.tables)
+    reader.dispose()
+    owner.dispose()
 
 
 def test_a_role_with_the_shipped_grants_can_work_and_can_change_no_evidence(
