@@ -37,6 +37,11 @@ FAKES = {
     "groupadd": 'for last; do :; done; echo "$last" >> "$MACHINE/groups"',
     "useradd": 'for last; do :; done; echo "$last" >> "$MACHINE/groups"',
     "systemctl": 'echo "systemctl $*" >> "$MACHINE/typed"',
+    # Debian's packages bring a user, and settings that tell nobody.
+    "apt-get": """
+echo prometheus >> "$MACHINE/groups"
+mkdir --parents "$MACHINE/etc/prometheus"
+echo 'route: {receiver: team-X-mails}' > "$MACHINE/etc/prometheus/alertmanager.yml\"""",
     "install": """
 kept= group=
 for word; do

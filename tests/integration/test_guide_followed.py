@@ -10,6 +10,8 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.guide import SECTIONS, Machine, blocks, prepared
 from tests.receiver import Answer, receiving
+from tests.services import alertmanager as alertmanagers
+from tests.services.presence import require
 
 PSQL = 'echo "psql $*" >> "$MACHINE/typed"'
 
@@ -19,17 +21,23 @@ def machine(tmp_path: Path) -> Machine:
     return prepared(Machine(tmp_path), psql=PSQL)
 
 
-def test_the_machine_of_the_workers_is_ready_for_its_upgrade(machine: Machine) -> None:
+def settled(machine: Machine) -> str:
+    """Follow the guide to the rights of the workers; return what was said on the way."""
     secrets, _ = blocks("Secrets")
     _, files, units = blocks("With systemd")
     copied = next(n for n, line in enumerate(units) if line.endswith("/usr/local/sbin/"))
     machine.follow([*secrets, *files, *units[: copied + 1]])
     machine.settle("/usr/local/sbin/facetally")
-    said = machine.follow(units[copied + 1 :])
+    return machine.follow(units[copied + 1 :])
+
+
+def test_the_machine_of_the_workers_is_ready_for_its_upgrade(machine: Machine) -> None:
+    said = settled(machine)
 
     assert "facetally.toml: good" in said
-    assert "channel alertmanager" in said
-    assert "warning" not in said
+    assert "  channel log\n" in said
+    assert "alertmanager" not in said
+    assert "warning: no [[channels]] reaches anybody" in said
     assert {name: machine.mode(f"/etc/facetally/{name}") for name in ("secret", "owner.env")} == {
         "secret": 0o400,
         "owner.env": 0o600,
@@ -37,7 +45,48 @@ def test_the_machine_of_the_workers_is_ready_for_its_upgrade(machine: Machine) -
     typed = (machine.path / "typed").read_text().splitlines()
     upgraded = typed.index("systemctl start facetally-db-upgrade.service")
     assert typed[upgraded + 1].startswith("psql ")
-    assert typed[upgraded + 2].startswith("systemctl enable --now ")
+    assert typed[upgraded + 2 :] == []
+
+
+def test_what_is_marked_in_the_settings_holds_once_its_marks_are_away(machine: Machine) -> None:
+    settled(machine)
+    unmarked, checked = blocks("The first start")[-1][:2]
+    said = machine.follow([unmarked, checked])
+    again = machine.follow([unmarked, checked])
+
+    assert "  channel alertmanager\n" in said
+    assert "warning" not in said
+    assert again == said
+
+
+def test_alertmanager_goes_on_only_with_receivers_of_ones_own_and_keeps_them(
+    machine: Machine,
+) -> None:
+    require(alertmanagers.available())
+    machine.follow(["apt-get install --yes prometheus"])
+    (put,), (checked, *_) = blocks("Prometheus and Alertmanager")[2:]
+    machine.follow([put])
+    with pytest.raises(AssertionError, match="put your own receivers in the place of these"):
+        machine.follow([checked])
+    file = machine.place("/etc/prometheus/alertmanager.yml")
+    file.write_text(file.read_text().replace(".example/", ".corp/"))
+    mine = file.read_text()
+    said = machine.follow([put, checked])
+
+    assert "SUCCESS" in said
+    assert file.read_text() == mine
+    assert machine.mode("/etc/prometheus/alertmanager.yml") == 0o640
+
+
+def test_the_token_that_is_pasted_is_the_one_that_was_shown(machine: Machine) -> None:
+    machine.follow(["apt-get install --yes prometheus"])
+    (show,), (put,), _ = blocks("The dead-man's receiver")[2:]
+    token = machine.place("/etc/facetally/deadman-token")
+    token.parent.mkdir(parents=True)
+    token.write_text("bm90IGEgc2VjcmV0\n")
+    machine.follow([put], machine.follow([show]))
+
+    assert machine.place("/etc/prometheus/deadman-token").read_text() == token.read_text()
 
 
 def test_every_user_and_group_of_the_units_is_made(machine: Machine) -> None:
@@ -53,7 +102,7 @@ def test_every_user_and_group_of_the_units_is_made(machine: Machine) -> None:
 def test_the_machine_of_the_dead_man_pages_once_and_speaks_of_no_database(
     machine: Machine,
 ) -> None:
-    files, tried = blocks("The dead-man's receiver")
+    files, tried, *_ = blocks("The dead-man's receiver")
     machine.follow(files)
     (settings,) = re.findall(
         r"^```toml\n(.*?)^```", SECTIONS["The dead-man's receiver"], re.DOTALL | re.MULTILINE

@@ -21,10 +21,13 @@ GUIDE = (REPOSITORY / "docs" / "production.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```console\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
 COMMANDS = [line[2:] for block in BLOCKS for line in block.splitlines() if line.startswith("$ ")]
 FOREIGN = {
+    "amtool",
+    "apt-get",
     "cat",
     "chmod",
     "cp",
     "docker",
+    "grep",
     "groupadd",
     "install",
     "openssl",
@@ -34,17 +37,24 @@ FOREIGN = {
     "psql",
     "python3",
     "runuser",
+    "sed",
     "systemctl",
     "useradd",
 }
 UNITS = {unit.name for unit in (REPOSITORY / "deploy" / "systemd").glob("*.*")}
+DEBIANS = {"prometheus.service", "prometheus-alertmanager.service"}
 SECTIONS = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", GUIDE, re.DOTALL | re.MULTILINE))
+YAML = re.compile(r"^```yaml\n(.*?)^```", re.DOTALL | re.MULTILINE)
 HOST = "127.0.0.1"
 RULES = REPOSITORY / "deploy" / "prometheus" / "rules"
 STOPPING = "--set ON_ERROR_STOP=1"
 INTO = f"psql {STOPPING} --host {HOST} --username facetally --dbname facetally"
 GRANTS = f"{INTO} --file deploy/sql/grants.sql"
 RUNBOOKS = "deploy/prometheus/with-runbooks.sh"
+REFUSING = "deploy/alertmanager/refuse-examples.sh"
+ALERTING = "/etc/prometheus/alertmanager.yml"
+CONFIGURATION = "deploy/alertmanager/alertmanager.yml"
+CHECKED = f"{REFUSING} {ALERTING} amtool check-config {ALERTING}"
 PIP = "/opt/facetally/bin/pip"
 PROGRAM = "/opt/facetally/bin/facetally"
 SERVICES = yaml.safe_load((REPOSITORY / "deploy" / "compose" / "compose.yml").read_text("utf-8"))
@@ -68,6 +78,7 @@ def test_every_line_of_an_example_is_a_command_that_is_looked_at_here() -> None:
         "facetally-drill",
         PIP,
         PROGRAM,
+        REFUSING,
         RUNBOOKS,
         *FOREIGN,
     }
@@ -84,8 +95,8 @@ def test_facetally_takes_the_command(words: Sequence[str]) -> None:
 def test_the_units_are_there(words: list[str]) -> None:
     named = {re.sub(r"@\d+", "@", word) for word in words if "." in word}
 
-    assert named <= UNITS
-    assert words[0] in {"daemon-reload", "enable", "reload", "start", "stop"}
+    assert named <= UNITS | DEBIANS
+    assert words[0] in {"daemon-reload", "enable", "reload", "restart", "start", "stop"}
 
 
 @pytest.mark.parametrize("words", of("docker"), ids=" ".join)
@@ -137,17 +148,88 @@ def test_every_file_of_a_unit_is_made_for_root_alone_before_the_first_upgrade() 
     assert credentials <= made
 
 
-@pytest.mark.parametrize("section", ["With systemd", "Upgrade"])
-def test_rights_are_given_between_the_upgrade_and_the_first_worker(section: str) -> None:
-    lines = re.findall(r"^\$ (.*)$", SECTIONS[section], re.MULTILINE)
-    upgraded = lines.index("systemctl start facetally-db-upgrade.service")
-    (workers,) = [
-        place
-        for place, line in enumerate(lines)
-        if "facetally-worker@1.service" in line and " stop " not in line and line.startswith("syst")
+def typed(*sections: str) -> list[str]:
+    """Return the lines of *sections* in their order, without their prompts."""
+    return [
+        line
+        for section in sections
+        for line in re.findall(r"^\$ (.*)$", SECTIONS[section], re.MULTILINE)
     ]
 
-    assert upgraded < lines.index(GRANTS) < workers
+
+def started(lines: Sequence[str], unit: str) -> int:
+    """Return where *unit* is started for the first time."""
+    return next(
+        place
+        for place, line in enumerate(lines)
+        if re.match(r"systemctl (start|enable --now) ", line) and unit in line
+    )
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [("With systemd", "The first start"), ("Upgrade",)],
+    ids=lambda sections: sections[0],
+)
+def test_rights_are_given_between_the_upgrade_and_the_first_worker(sections: list[str]) -> None:
+    lines = typed(*sections)
+    upgraded = started(lines, "facetally-db-upgrade.service")
+
+    assert upgraded < lines.index(GRANTS) < started(lines, "facetally-worker@1.service")
+
+
+def test_nothing_that_tells_anybody_is_started_before_there_is_somebody_to_tell() -> None:
+    """Debian's Alertmanager answers 200 by itself: a page would be delivered, and to nobody."""
+    before = list(SECTIONS)[: list(SECTIONS).index("With compose")]
+    lines = typed(*before)
+    placed = next(place for place, line in enumerate(lines) if line.endswith(f" {ALERTING}"))
+    heard = next(place for place, line in enumerate(lines) if line.startswith("amtool "))
+    reloaded = lines.index("systemctl reload prometheus-alertmanager.service")
+    alerts = started(lines, "facetally-alerts.service")
+
+    assert f"|| install --mode 0640 --group prometheus {CONFIGURATION} " in lines[placed]
+    assert placed < lines.index(CHECKED) < reloaded < heard < alerts
+    assert started(lines, "facetally-worker@1.service") < alerts
+    assert alerts < lines.index("facetally notify test")
+    assert started(lines, "facetally-worker@2.service") > alerts
+
+
+def test_an_alertmanager_that_was_edited_stays_so_when_the_guide_is_typed_again() -> None:
+    (line,) = [one for one in COMMANDS if one.endswith(f"{CONFIGURATION} {ALERTING}")]
+    condition, _, _ = line.partition(" || ")
+    words = shlex.split(condition)
+    ours = (REPOSITORY / CONFIGURATION).read_text("utf-8")
+
+    assert words[:2] == ["grep", "--quiet"]
+    assert words[2] in ours
+    assert words[3:] == [ALERTING]
+
+
+def test_the_token_of_the_dead_man_is_put_where_alertmanager_reads_it() -> None:
+    section = SECTIONS["The dead-man's receiver"]
+    lines = typed("The dead-man's receiver")
+    (named,) = re.findall(r"credentials_file: (\S+?)}", section)
+    (put,) = [place for place, line in enumerate(lines) if line.endswith(f" {named}")]
+
+    assert lines[put] == f"install --mode 0640 --group prometheus /dev/stdin {named}"
+    assert lines[put - 1] == "cat /etc/facetally/deadman-token"
+    assert lines[put + 1 :] == [CHECKED, "systemctl reload prometheus-alertmanager.service"]
+    assert f"credentials_file: {named}" in (REPOSITORY / CONFIGURATION).read_text("utf-8")
+
+
+def test_what_the_units_call_is_in_a_package_that_is_installed() -> None:
+    """``openssl``, ``psql``, ``promtool`` and ``amtool`` are on no Debian by themselves."""
+    (installed,) = [words for words in of("apt-get") if words[0] == "install"]
+
+    assert set(installed[2:]) == {
+        "openssl",
+        "postgresql-client",
+        "prometheus",
+        "prometheus-alertmanager",
+        "python3-venv",
+    }
+    assert typed("Packages")[-1] == " ".join(["apt-get", *installed])
+    assert list(SECTIONS).index("Packages") < list(SECTIONS).index("Secrets")
 
 
 @pytest.mark.parametrize("program", ["psql", "pg_dump", "pg_restore"])
@@ -183,7 +265,7 @@ def test_the_settings_of_the_units_come_in_as_the_worker_and_those_of_the_upgrad
 def test_the_dead_man_waits_for_the_label_that_prometheus_gives_to_its_watchdog() -> None:
     section = SECTIONS["The dead-man's receiver"]
     (settings,) = re.findall(r"^```toml\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
-    blocks = re.findall(r"^```yaml\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+    blocks = YAML.findall(section)
     labels = [
         found["global"]["external_labels"]
         for found in map(yaml.safe_load, blocks)
@@ -233,7 +315,9 @@ def test_no_rights_are_given_before_there_are_tables() -> None:
 
 
 def test_the_jobs_of_prometheus_are_those_of_the_rules_and_addresses_those_of_the_units() -> None:
-    (block,) = re.findall(r"^```yaml\n(.*?)^```", SECTIONS["Prometheus"], re.DOTALL | re.MULTILINE)
+    (block,) = re.findall(
+        r"^```yaml\n(.*?)^```", SECTIONS["Prometheus and Alertmanager"], re.DOTALL | re.MULTILINE
+    )
     jobs = {
         job["job_name"]: job["static_configs"][0]["targets"]
         for job in yaml.safe_load(block)["scrape_configs"]
@@ -252,7 +336,7 @@ def test_the_jobs_of_prometheus_are_those_of_the_rules_and_addresses_those_of_th
 
 def test_prometheus_takes_the_whole_of_what_it_is_given(tmp_path: Path, promtool: Promtool) -> None:
     """The blocks of the guide as one file, and the rules where its command writes them."""
-    found = re.findall(r"^```yaml\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
+    found = YAML.findall(GUIDE)
     whole = "".join(block for block in found if isinstance(yaml.safe_load(block), dict))
     (line,) = [line for line in COMMANDS if line.startswith(RUNBOOKS)]
     base, folder = line.split()[1:]
@@ -273,7 +357,9 @@ def test_prometheus_takes_the_whole_of_what_it_is_given(tmp_path: Path, promtool
 
 
 def test_alerts_go_to_the_alertmanager_that_is_scraped() -> None:
-    (block,) = re.findall(r"^```yaml\n(.*?)^```", SECTIONS["Prometheus"], re.DOTALL | re.MULTILINE)
+    (block,) = re.findall(
+        r"^```yaml\n(.*?)^```", SECTIONS["Prometheus and Alertmanager"], re.DOTALL | re.MULTILINE
+    )
     read = yaml.safe_load(block)
     scraped = {job["job_name"]: job["static_configs"] for job in read["scrape_configs"]}
 
