@@ -29,11 +29,13 @@ PLACES = (
     "/opt/facetally",
     "/var/backups/facetally",
     "/mnt/elsewhere",
+    "/mnt/vault",
 )
 PATIENCE = 120.0
 
 # $MACHINE is the folder; groups are the lines of a file in it.
 FAKES = {
+    "getent": 'grep --quiet --line-regexp "$2" "$MACHINE/groups"',
     "groupadd": 'for last; do :; done; echo "$last" >> "$MACHINE/groups"',
     "useradd": 'for last; do :; done; echo "$last" >> "$MACHINE/groups"',
     "systemctl": 'echo "systemctl $*" >> "$MACHINE/typed"',
@@ -121,7 +123,7 @@ def script(file: Path, text: str) -> None:
 
 def prepared(machine: Machine, **fakes: str) -> Machine:
     """Return *machine* with its folders, the program, and *fakes* beside those of all."""
-    for name in ("/etc/systemd/system", "/usr/local/sbin", "/mnt/elsewhere"):
+    for name in ("/etc/systemd/system", "/usr/local/sbin", "/mnt/elsewhere", "/mnt/vault"):
         machine.place(name).mkdir(parents=True)
     for name, text in {**FAKES, **fakes}.items():
         script(machine.path / "fakes" / name, text)
@@ -132,6 +134,25 @@ def prepared(machine: Machine, **fakes: str) -> Machine:
     program = shlex.join([sys.executable, "-P", "-c", code])
     script(machine.place("/opt/facetally/bin/facetally"), f'exec {program} "$@"')
     return machine
+
+
+def typed(*sections: str) -> list[str]:
+    """Return the lines of *sections* in their order, without their prompts."""
+    return [line for section in sections for block in blocks(section) for line in block]
+
+
+def commands(line: str) -> list[str]:
+    """Return the commands that *line* runs, one after the other or in the place of another."""
+    return re.split(r" \|\| | && ", line.replace("|| (", "|| ").removesuffix(")"))
+
+
+def started(lines: Sequence[str], unit: str) -> int:
+    """Return where *unit* is started for the first time. Raises StopIteration if nowhere."""
+    return next(
+        place
+        for place, line in enumerate(lines)
+        if re.match(r"systemctl (start|enable --now) ", line) and unit in line
+    )
 
 
 def blocks(section: str) -> list[list[str]]:

@@ -13,6 +13,7 @@ from tests.receiver import Answer, receiving
 from tests.services import alertmanager as alertmanagers
 from tests.services.presence import require
 
+KEPT = ("secret", "owner-password", "database-password", "owner.env", "facetally.toml")
 PSQL = 'echo "psql $*" >> "$MACHINE/typed"'
 
 
@@ -23,7 +24,7 @@ def machine(tmp_path: Path) -> Machine:
 
 def settled(machine: Machine) -> str:
     """Follow the guide to the rights of the workers; return what was said on the way."""
-    secrets, _ = blocks("Secrets")
+    secrets, *_ = blocks("Secrets")
     _, files, units = blocks("With systemd")
     copied = next(n for n, line in enumerate(units) if line.endswith("/usr/local/sbin/"))
     machine.follow([*secrets, *files, *units[: copied + 1]])
@@ -59,6 +60,50 @@ def test_what_is_marked_in_the_settings_holds_once_its_marks_are_away(machine: M
     assert again == said
 
 
+def test_what_was_made_and_edited_is_there_still_when_the_guide_is_typed_again(
+    machine: Machine,
+) -> None:
+    settled(machine)
+    secrets, away, *_ = blocks("Secrets")
+    _, files, _ = blocks("With systemd")
+    machine.follow(away)
+    kept = [machine.place(f"/etc/facetally/{name}") for name in KEPT]
+    kept[-1].write_text(f"# mine\n{kept[-1].read_text()}")
+    before = [file.read_bytes() for file in kept]
+    machine.follow([*secrets, *away, *files])
+
+    assert [file.read_bytes() for file in kept] == before
+    assert machine.place("/mnt/vault/facetally-secret").read_bytes() == before[0]
+
+
+def test_a_second_machine_has_the_secret_of_the_first(machine: Machine, tmp_path: Path) -> None:
+    second = prepared(Machine(tmp_path / "second"))
+    secrets, _, shown, pasted, _ = blocks("Secrets")
+    machine.follow(secrets)
+    second.follow(secrets[:3])
+    for show, paste in zip(shown, pasted, strict=True):
+        second.follow([paste], machine.follow([show]))
+        second.follow([paste], "another\n")
+    for name in ("secret", "database-password"):
+        first = machine.place(f"/etc/facetally/{name}").read_text()
+
+        assert second.place(f"/etc/facetally/{name}").read_text() == first
+        assert second.mode(f"/etc/facetally/{name}") == 0o400
+
+
+def test_settings_of_the_dead_man_stay_when_the_guide_is_typed_again(machine: Machine) -> None:
+    files, *_ = blocks("The dead-man's receiver")
+    machine.follow(files)
+    settings = machine.place("/etc/facetally/facetally.toml")
+    settings.write_text("[deadman]\n")
+    token = machine.place("/etc/facetally/deadman-token").read_text()
+    machine.follow(files)
+
+    assert settings.read_text() == "[deadman]\n"
+    assert token
+    assert machine.place("/etc/facetally/deadman-token").read_text() == token
+
+
 def test_alertmanager_goes_on_only_with_receivers_of_ones_own_and_keeps_them(
     machine: Machine,
 ) -> None:
@@ -90,7 +135,7 @@ def test_the_token_that_is_pasted_is_the_one_that_was_shown(machine: Machine) ->
 
 
 def test_every_user_and_group_of_the_units_is_made(machine: Machine) -> None:
-    secrets, _ = blocks("Secrets")
+    secrets, *_ = blocks("Secrets")
     machine.follow(secrets)
     units = (REPOSITORY / "deploy" / "systemd").glob("*.service")
     said = "".join(unit.read_text("utf-8") for unit in units)

@@ -14,24 +14,26 @@ import yaml
 
 from deploy.settings import load
 from tests.conftest import REPOSITORY
+from tests.guide import GUIDE, SECTIONS, commands
 from tests.parsing import parsed
 from tests.services.prometheus import Promtool
 
-GUIDE = (REPOSITORY / "docs" / "production.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```console\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
-COMMANDS = [line[2:] for block in BLOCKS for line in block.splitlines() if line.startswith("$ ")]
+LINES = [line[2:] for block in BLOCKS for line in block.splitlines() if line.startswith("$ ")]
+COMMANDS = [command for line in LINES for command in commands(line)]
 FOREIGN = {
     "amtool",
     "apt-get",
     "cat",
     "chmod",
+    "cmp",
     "cp",
     "docker",
+    "getent",
     "grep",
     "groupadd",
     "install",
     "openssl",
-    "pg_dump",
     "pg_restore",
     "promtool",
     "psql",
@@ -39,22 +41,18 @@ FOREIGN = {
     "runuser",
     "sed",
     "systemctl",
+    "test",
+    "umask",
     "useradd",
 }
 UNITS = {unit.name for unit in (REPOSITORY / "deploy" / "systemd").glob("*.*")}
 DEBIANS = {"prometheus.service", "prometheus-alertmanager.service"}
-SECTIONS = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", GUIDE, re.DOTALL | re.MULTILINE))
 YAML = re.compile(r"^```yaml\n(.*?)^```", re.DOTALL | re.MULTILINE)
 HOST = "127.0.0.1"
 RULES = REPOSITORY / "deploy" / "prometheus" / "rules"
 STOPPING = "--set ON_ERROR_STOP=1"
-INTO = f"psql {STOPPING} --host {HOST} --username facetally --dbname facetally"
-GRANTS = f"{INTO} --file deploy/sql/grants.sql"
 RUNBOOKS = "deploy/prometheus/with-runbooks.sh"
 REFUSING = "deploy/alertmanager/refuse-examples.sh"
-ALERTING = "/etc/prometheus/alertmanager.yml"
-CONFIGURATION = "deploy/alertmanager/alertmanager.yml"
-CHECKED = f"{REFUSING} {ALERTING} amtool check-config {ALERTING}"
 PIP = "/opt/facetally/bin/pip"
 PROGRAM = "/opt/facetally/bin/facetally"
 SERVICES = yaml.safe_load((REPOSITORY / "deploy" / "compose" / "compose.yml").read_text("utf-8"))
@@ -75,6 +73,7 @@ def test_every_line_of_an_example_is_a_command_that_is_looked_at_here() -> None:
     assert [line for line in lines if not line.startswith("$ ")] == []
     assert {line.split()[0] for line in COMMANDS} == {
         "facetally",
+        "facetally-backup",
         "facetally-drill",
         PIP,
         PROGRAM,
@@ -135,104 +134,10 @@ def test_every_unit_is_installed() -> None:
         Path(word).name for words in of("cp") for word in words[:-1] if word.startswith("deploy/")
     }
 
-    assert copied == UNITS | {"facetally", "facetally-drill"}
+    assert copied == UNITS | {"facetally", "facetally-backup", "facetally-drill"}
 
 
-def test_every_file_of_a_unit_is_made_for_root_alone_before_the_first_upgrade() -> None:
-    units = "".join((REPOSITORY / "deploy" / "systemd" / unit).read_text("utf-8") for unit in UNITS)
-    credentials = set(re.findall(r"^LoadCredential=[\w-]+:(\S+)$", units, re.MULTILINE))
-    closed = {words[-1] for words in of("install") if words[:2] == ["--mode", "0400"]}
-    made = {words[-1] for words in of("openssl")}
-
-    assert credentials == closed
-    assert credentials <= made
-
-
-def typed(*sections: str) -> list[str]:
-    """Return the lines of *sections* in their order, without their prompts."""
-    return [
-        line
-        for section in sections
-        for line in re.findall(r"^\$ (.*)$", SECTIONS[section], re.MULTILINE)
-    ]
-
-
-def started(lines: Sequence[str], unit: str) -> int:
-    """Return where *unit* is started for the first time."""
-    return next(
-        place
-        for place, line in enumerate(lines)
-        if re.match(r"systemctl (start|enable --now) ", line) and unit in line
-    )
-
-
-@pytest.mark.parametrize(
-    "sections",
-    [("With systemd", "The first start"), ("Upgrade",)],
-    ids=lambda sections: sections[0],
-)
-def test_rights_are_given_between_the_upgrade_and_the_first_worker(sections: list[str]) -> None:
-    lines = typed(*sections)
-    upgraded = started(lines, "facetally-db-upgrade.service")
-
-    assert upgraded < lines.index(GRANTS) < started(lines, "facetally-worker@1.service")
-
-
-def test_nothing_that_tells_anybody_is_started_before_there_is_somebody_to_tell() -> None:
-    """Debian's Alertmanager answers 200 by itself: a page would be delivered, and to nobody."""
-    before = list(SECTIONS)[: list(SECTIONS).index("With compose")]
-    lines = typed(*before)
-    placed = next(place for place, line in enumerate(lines) if line.endswith(f" {ALERTING}"))
-    heard = next(place for place, line in enumerate(lines) if line.startswith("amtool "))
-    reloaded = lines.index("systemctl reload prometheus-alertmanager.service")
-    alerts = started(lines, "facetally-alerts.service")
-
-    assert f"|| install --mode 0640 --group prometheus {CONFIGURATION} " in lines[placed]
-    assert placed < lines.index(CHECKED) < reloaded < heard < alerts
-    assert started(lines, "facetally-worker@1.service") < alerts
-    assert alerts < lines.index("facetally notify test")
-    assert started(lines, "facetally-worker@2.service") > alerts
-
-
-def test_an_alertmanager_that_was_edited_stays_so_when_the_guide_is_typed_again() -> None:
-    (line,) = [one for one in COMMANDS if one.endswith(f"{CONFIGURATION} {ALERTING}")]
-    condition, _, _ = line.partition(" || ")
-    words = shlex.split(condition)
-    ours = (REPOSITORY / CONFIGURATION).read_text("utf-8")
-
-    assert words[:2] == ["grep", "--quiet"]
-    assert words[2] in ours
-    assert words[3:] == [ALERTING]
-
-
-def test_the_token_of_the_dead_man_is_put_where_alertmanager_reads_it() -> None:
-    section = SECTIONS["The dead-man's receiver"]
-    lines = typed("The dead-man's receiver")
-    (named,) = re.findall(r"credentials_file: (\S+?)}", section)
-    (put,) = [place for place, line in enumerate(lines) if line.endswith(f" {named}")]
-
-    assert lines[put] == f"install --mode 0640 --group prometheus /dev/stdin {named}"
-    assert lines[put - 1] == "cat /etc/facetally/deadman-token"
-    assert lines[put + 1 :] == [CHECKED, "systemctl reload prometheus-alertmanager.service"]
-    assert f"credentials_file: {named}" in (REPOSITORY / CONFIGURATION).read_text("utf-8")
-
-
-def test_what_the_units_call_is_in_a_package_that_is_installed() -> None:
-    """``openssl``, ``psql``, ``promtool`` and ``amtool`` are on no Debian by themselves."""
-    (installed,) = [words for words in of("apt-get") if words[0] == "install"]
-
-    assert set(installed[2:]) == {
-        "openssl",
-        "postgresql-client",
-        "prometheus",
-        "prometheus-alertmanager",
-        "python3-venv",
-    }
-    assert typed("Packages")[-1] == " ".join(["apt-get", *installed])
-    assert list(SECTIONS).index("Packages") < list(SECTIONS).index("Secrets")
-
-
-@pytest.mark.parametrize("program", ["psql", "pg_dump", "pg_restore"])
+@pytest.mark.parametrize("program", ["psql", "pg_restore"])
 def test_root_comes_into_the_database_by_tcp_as_its_owner(program: str) -> None:
     """Without a host Debian asks the system who one is, and root is no role."""
     for words in of(program):
@@ -273,22 +178,6 @@ def test_the_dead_man_waits_for_the_label_that_prometheus_gives_to_its_watchdog(
     ]
 
     assert tomllib.loads(settings)["deadman"]["installations"] == [labels[0]["installation"]]
-
-
-def test_a_password_is_made_before_it_is_shown_and_shown_before_it_is_asked_for() -> None:
-    lines = [
-        line
-        for section in ("Secrets", "Database and roles")
-        for line in re.findall(r"^\$ (.*)$", SECTIONS[section], re.MULTILINE)
-    ]
-    for role, name in (("facetally", "owner"), ("facetally_worker", "database")):
-        file = f"/etc/facetally/{name}-password"
-        made = lines.index(f"openssl rand -base64 30 > {file}")
-        asked = lines.index(f"runuser --user postgres -- createuser --pwprompt {role}")
-
-        assert lines.index(f"cat {file}") == asked - 1
-        assert made < asked
-    assert list(SECTIONS).index("Secrets") < list(SECTIONS).index("Database and roles")
 
 
 def test_whatever_psql_reads_from_a_file_ends_where_it_fails() -> None:

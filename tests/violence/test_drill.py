@@ -6,6 +6,7 @@ PostgreSQL with the guide's own roles and their passwords, by TCP; a broker; pro
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +34,9 @@ RUNUSER: Final = 'shift 3\nPGUSER=$PGSUPERUSER PGPASSWORD=$PGSUPERPASSWORD exec 
 RESTORED: Final = "Backup and restore"
 DRILL: Final = "Drill: the database is lost"
 SAID: Final = '--by "on call" --reason "after the backup"'
-PROGRAMS: Final = ("/usr/local/sbin/facetally", "/usr/local/sbin/facetally-drill")
+PROGRAMS: Final = tuple(
+    f"/usr/local/sbin/{name}" for name in ("facetally", "facetally-backup", "facetally-drill")
+)
 SETTINGS: Final = ("/etc/facetally/facetally.toml", "/etc/facetally/owner.env")
 
 
@@ -45,19 +48,24 @@ class Site:
     connection: Connection
     group: str
     shown: str = ""
+    backup: str = ""
     worker: Owned | None = None
 
     def type(self, *lines: str) -> str:
         """Type each line as root; return what the last one printed.
 
-        What asks for a password gets the one that was shown last, or the owner's.
+        What asks for a password gets the one that was shown last, or the owner's; NAME is the last
+        backup's.
         """
         said = ""
-        for line in lines:
+        for one in lines:
+            line = re.sub(r"\bNAME\b", self.backup, one)
             if not self._of_the_units(line):
                 said = self.machine.follow([line], self._password(line))
             if line.startswith("cat "):
                 self.shown = said.strip()
+            if line == "facetally-backup":
+                (self.backup,) = re.findall(r"^facetally-\d+T\d+Z$", said, re.MULTILINE)
         return said
 
     def _password(self, line: str) -> str:
@@ -76,7 +84,7 @@ class Site:
         elif "db-upgrade" in line:
             self.upgrade()
         elif "facetally-worker@" in line:
-            self.worker = self.start("facetally")
+            self.worker = self.start("facetally", "worker")
         return True
 
     def upgrade(self) -> None:
@@ -88,13 +96,14 @@ class Site:
         program = "/opt/facetally/bin/facetally --config /etc/facetally/facetally.toml"
         self.machine.follow([f"{url} {secret} {password} {program} db upgrade"])
 
-    def start(self, program: str) -> Owned:
-        """Start a worker by *program* of root; it has its partitions when this returns."""
-        log = self.machine.path / f"{program}.log"
+    def start(self, program: str, what: str) -> Owned:
+        """Start a process by *program* of root; a worker has its partitions when this returns."""
+        log = self.machine.path / f"{program}-{what}.log"
         log.unlink(missing_ok=True)
         command = str(self.machine.place(f"/usr/local/sbin/{program}"))
-        owned = Owned([command, "worker"], log=log, env=self.machine.env(), cwd=REPOSITORY)
-        owned.until(lambda: "reading: partitions are assigned" in log.read_text(), seconds=120)
+        owned = Owned([command, what], log=log, env=self.machine.env(), cwd=REPOSITORY)
+        if what == "worker":
+            owned.until(lambda: "reading: partitions are assigned" in log.read_text(), seconds=120)
         return owned
 
     def stop(self) -> None:
@@ -117,6 +126,12 @@ class Site:
         """Return the severities of the notices that tell of a restored database."""
         found = self.json(f"{program} notices --json")["notices"]
         return [one["severity"] for one in found if one["kind"] == "database_restored"]
+
+    def delivered(self) -> set[str]:
+        """Return the kinds of which a notice was told on every channel that it was owed to."""
+        found = self.json("facetally notices --json")["notices"]
+        told = [one for one in found if all(by["sent_at"] for by in one["channels"])]
+        return {one["kind"] for one in told if one["channels"]}
 
     def until_published(self, offset: int) -> None:
         def published() -> bool:
@@ -184,7 +199,7 @@ def install(site: Site) -> None:
     copied = next(n for n, line in enumerate(units) if line.endswith("/usr/local/sbin/")) + 1
     site.type(*blocks("Secrets")[0], *blocks("Database and roles")[0], *settings, *units[:copied])
     site.machine.settle(*PROGRAMS, *SETTINGS)
-    site.type(*units[copied:])
+    site.type(*units[copied:], blocks("The first start")[0][0])
 
 
 def count(site: Site) -> None:
@@ -201,7 +216,7 @@ def count(site: Site) -> None:
 def test_the_drill_restores_a_copy_and_accepts_it_while_production_goes_on(site: Site) -> None:
     made, (worker,), looked, gone = blocks(DRILL)
     site.type(*made)
-    running = site.start(worker.split()[0])
+    running = site.start(*worker.split())
     try:
         drilled = positions(site, "facetally-drill")
         until(lambda: positions(site, "facetally-drill") == positions(site, "facetally"), "the end")
@@ -226,19 +241,41 @@ def positions(site: Site, program: str) -> dict[str, int]:
     return {f"{one['topic']}/{one['partition']}": one["next_offset"] for one in found}
 
 
-def test_a_database_that_is_restored_for_good_is_noticed_and_comes_to_the_same_number(
-    site: Site,
-) -> None:
+@pytest.fixture(scope="module")
+def restored(site: Site) -> Site:
+    """Production on its backup, read to the end of what Kafka has; alerts does not run yet."""
     site.type(*blocks(RESTORED)[1])
     until(lambda: site.number()[0] == 25, "what Kafka still has")
-
-    assert site.number() == (25, False)
-    assert site.restored() == ["page"]
+    return site
 
 
-def test_checkpoints_that_are_younger_than_the_backup_tell_what_was_lost(site: Site) -> None:
+def test_a_database_that_is_restored_for_good_is_noticed_and_comes_to_the_same_number(
+    restored: Site,
+) -> None:
+    assert restored.number() == (25, False)
+    assert restored.restored() == ["page"]
+
+
+def test_what_is_acknowledged_before_alerts_starts_is_told_once_all_the_same(
+    restored: Site,
+) -> None:
+    looked, (known, starting) = blocks(RESTORED)[2:]
+    restored.type(*looked)
+    for page in restored.json("facetally pages --json")["pages"]:
+        restored.type(known.replace("KEY", page["key"]))
+    alerts = restored.start("facetally", "alerts")
+    try:
+        until(lambda: "database_restored" in restored.delivered(), "what the copy owes", 60)
+    finally:
+        alerts.stop()
+
+    assert starting.startswith("systemctl start facetally-alerts.service ")
+    assert restored.json("facetally pages --json")["pages"] == []
+
+
+def test_checkpoints_that_are_younger_than_the_backup_tell_what_was_lost(restored: Site) -> None:
     with pytest.raises(AssertionError, match=r"entry \d+ is another than the checkpoint says"):
-        site.type("facetally audit verify --checkpoint /mnt/elsewhere/checkpoints")
+        restored.type("facetally audit verify --checkpoint /mnt/elsewhere/checkpoints")
 
 
 @pytest.mark.parametrize("words", ["alerts", "-v up", "notify test"])
