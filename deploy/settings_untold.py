@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from alerts.channels.log import LogSettings
-from alerts.routing import Escalation, Route
+from alerts.routing import Escalation, Route, Routing
 from deploy.channels import ChannelSettings
 from deploy.reading import BadConfig
 from monitor.notices import Severity
 
+_ONCE: Final = (
+    "no escalation takes pages: each channel is told a page once, and never again if nobody "
+    'sees it; add [[escalations]] and [[routes]] with severities = ["page"] that name it'
+)
 _INLINE: Final = frozenset(
     {"authorization", "database_password", "key_password", "password", "previous_secret", "secret"}
 )
@@ -60,6 +64,17 @@ def warnings(channels: Sequence[ChannelSettings], path: Path | None, found: obje
     return said
 
 
+def unescalated(routing: Routing) -> list[str]:
+    """Return a sentence if no page is told again while nobody has acknowledged it, else nothing.
+
+    Whether somebody can be reached at all is ``warnings``' to say.
+    """
+    escalations = {one.name: one for one in routing.escalations}
+    if any(_of_pages(route) and _escalates(route, escalations) for route in routing.routes):
+        return []
+    return [_ONCE]
+
+
 def _of_pages(route: Route) -> bool:
     return route.severities is None or Severity.PAGE in route.severities
 
@@ -67,9 +82,12 @@ def _of_pages(route: Route) -> bool:
 def _reaches(
     route: Route, escalations: Mapping[str, Escalation], known: Mapping[str, bool]
 ) -> bool:
+    return _escalates(route, escalations) or any(known[one] for one in route.channels)
+
+
+def _escalates(route: Route, escalations: Mapping[str, Escalation]) -> bool:
     escalation = escalations.get(route.escalation or "")
-    escalated = escalation is not None and Severity.PAGE in escalation.severities
-    return escalated or any(known[one] for one in route.channels)
+    return escalation is not None and Severity.PAGE in escalation.severities
 
 
 def _takes_as_much(other: Route, route: Route) -> bool:

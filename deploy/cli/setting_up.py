@@ -14,7 +14,7 @@ from deploy.reading import BadConfig
 from deploy.settings import Settings
 from deploy.settings_deadman import hasty
 from deploy.settings_people import hasty_repeats
-from deploy.settings_untold import warnings
+from deploy.settings_untold import reaching, unescalated, warnings
 from deploy.wiring import calendar_of, upgrade_database
 
 
@@ -75,6 +75,10 @@ def _show(settings: Settings) -> None:
 
 def _warnings(settings: Settings) -> list[str]:
     said = warnings(settings.channels, settings.path, _written(settings.path))
+    # The dead-man's receiver repeats by itself; where nobody is reached that is said already.
+    alone = settings.deadman is not None and not settings.topics
+    if reaching(settings.channels) and not alone:
+        said += unescalated(settings.routing)
     said += hasty_repeats(settings.routing)
     if isinstance(settings.deadman, DeadmanSettings):
         said += hasty(settings.deadman)

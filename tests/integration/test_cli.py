@@ -59,6 +59,11 @@ def refused(answer: Answer, *named: str) -> str:
     return line
 
 
+ONCE = (
+    "warning: no escalation takes pages: each channel is told a page once, and never again if "
+    'nobody sees it; add [[escalations]] and [[routes]] with severities = ["page"] that name it\n'
+)
+
 # Settings and database.
 
 
@@ -88,9 +93,35 @@ def test_settings_that_tell_nobody_or_that_anybody_reads_are_warned_of(tmp_path:
     assert alone == "warning: no [[channels]] reaches anybody: duties are told to the log alone\n"
     assert open_to_all == (
         f"warning: {made.settings.name} holds a secret, and anybody on this machine may read it: "
-        "chmod 600\n"
+        f"chmod 600\n{ONCE}"
     )
-    assert made.good("config", "check").err == ""
+    assert made.good("config", "check").err == ONCE
+
+
+@pytest.mark.parametrize(("severities", "said"), [("page", ""), ("warning", ONCE)])
+def test_pages_that_no_escalation_takes_are_warned_of(
+    tmp_path: Path, severities: str, said: str
+) -> None:
+    made = home(tmp_path)
+    made.settings.write_text(
+        '[[channels]]\nkind = "alertmanager"\nurl = "http://127.0.0.1:9093"\n'
+        '[[escalations]]\nname = "all"\nsteps = [{ after = "0m", channels = ["alertmanager"] }]\n'
+        f'[[routes]]\nseverities = ["{severities}"]\nescalation = "all"\n'
+        'channels = ["alertmanager"]\n'
+    )
+
+    assert made.good("config", "check").err == said
+
+
+def test_a_dead_mans_receiver_alone_needs_no_escalation(tmp_path: Path) -> None:
+    made = home(tmp_path)
+    made.settings.write_text(
+        '[[channels]]\nkind = "webhook"\nname = "pager"\nurl = "https://pager.example/hook"\n'
+        'secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"\n'
+        "[deadman]\n"
+    )
+
+    assert ONCE not in made.good("config", "check").err
 
 
 @pytest.mark.parametrize(("repeat", "warnings"), [("1m", 1), ("299s", 1), ("5m", 0), ("1h", 0)])

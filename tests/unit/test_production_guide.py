@@ -29,6 +29,7 @@ FOREIGN = {
     "cmp",
     "cp",
     "docker",
+    "echo",
     "getent",
     "grep",
     "groupadd",
