@@ -204,3 +204,11 @@ def test_figures_of_the_latest_run_replace_those_before(tmp_path: Path) -> None:
 def test_a_page_without_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="lacks"):
         render("no marks here", {})
+
+
+def test_an_upgrade_says_the_version_that_there_is() -> None:
+    versions = sorted((REPOSITORY / "monitor/store/migrations/versions").glob("[0-9]*.py"))
+    said = re.findall(r"`facetally db upgrade` says (\d{4})", PAGE.read_text("utf-8"))
+
+    assert len(said) == 2
+    assert set(said) == {versions[-1].name[:4]}

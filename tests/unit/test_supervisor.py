@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from alerts.metrics import CHORES
+from deploy.observing import Turning
 from deploy.supervisor import Supervisor, Together
 from tests.manager import Manager
 
@@ -122,3 +125,26 @@ def test_one_loop_that_stands_still_starves_the_watchdog_until_it_turns_again(
 
     assert fed == [["WATCHDOG=1"], ["WATCHDOG=1"], [], []]
     assert manager.heard() == ["WATCHDOG=1"]
+
+
+def test_alerts_whose_database_is_frozen_is_fed_no_longer_and_one_that_refuses_starves_nothing(
+    manager: Manager,
+) -> None:
+    """A call that fails is a turn; of one that never ends nobody knows anything."""
+    supervisor, uptime = watched(manager, 300)
+    loops = Together(supervisor, ["mail", CHORES], patience=180, uptime=uptime)
+    metrics = Turning(CollectorRegistry(), loops.turned)
+    fed = []
+    for _ in range(20):  # ten minutes of a database that refuses, at the longest pause
+        for name in ("mail", CHORES):
+            metrics.crashed(name)
+        uptime.now += 30
+        fed.append(manager.heard())
+    for _ in range(20):  # frozen for the chores, while a sender is in a pause or at its receiver
+        metrics.turned("mail", 0)
+        uptime.now += 30
+        fed.append(manager.heard())
+    last = max(number for number, one in enumerate(fed) if "WATCHDOG=1" in one)
+
+    assert all("WATCHDOG=1" in one for one in fed[0:20:3])
+    assert 20 <= last <= 25  # three minutes more at most, and systemd waits five from there
