@@ -164,13 +164,15 @@ def test_after_a_restore_nobody_is_told_before_a_person_has_looked() -> None:
     assert "facetally-alerts" not in lines[workers]
 
 
-def test_no_session_is_left_in_a_database_that_is_renamed() -> None:
-    lines = typed("Backup and restore")
-    renamed = next(n for n, line in enumerate(lines) if "RENAME" in line)
-    stopped = lines[renamed - 1]
+@pytest.mark.parametrize(
+    ("name", "changed"), [("Upgrade", "db-upgrade"), ("Backup and restore", "RENAME")]
+)
+def test_no_session_is_left_in_a_database_that_is_changed(name: str, changed: str) -> None:
+    lines = typed(name)
+    begun = next(n for n, line in enumerate(lines) if changed in line)
+    (stopped,) = [line for line in lines[:begun] if line.startswith("systemctl stop ")]
     running = {f"{unit.stem}1.service" if "@" in unit.stem else unit.name for unit in users()}
 
-    assert stopped.startswith("systemctl stop ")
     assert running <= set(stopped.split()[2:])
 
 

@@ -228,3 +228,12 @@ def test_the_command_of_an_administrator_reads_what_the_units_are_given() -> Non
 
     assert sorted(read) == sorted(line.split(":")[1] for line in given)
     assert os.access(WRAPPER, os.X_OK)
+
+
+@pytest.mark.parametrize("name", ["facetally", "facetally-drill"])
+def test_the_commands_of_an_administrator_look_back_on_a_disk(name: str) -> None:
+    """Debian's /tmp may be memory; a verify of ten million people would fill it."""
+    lines = (FOLDER / name).read_text("utf-8").splitlines()
+    (run,) = [place for place, line in enumerate(lines) if line.startswith("exec ")]
+
+    assert lines.index("export TMPDIR=/var/tmp") < run
