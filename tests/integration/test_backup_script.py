@@ -57,6 +57,19 @@ def test_each_dump_has_a_name_of_its_own_and_its_checkpoints_beside_those_of_all
     assert machine.place(f"{DUMPS}/{first}.dump").read_text() == "as of the owner\n"
 
 
+def test_places_of_a_site_outlive_a_newer_release_of_the_program(tmp_path: Path) -> None:
+    machine = made(tmp_path, 'echo "$2 $4" > "$MACHINE/asked"; ' + DUMPING)
+    machine.place("/etc/facetally/places").write_text(
+        f"DATABASE=10.0.0.5:6432\nDUMPS={tmp_path}/dumps\nELSEWHERE={tmp_path}/other\n"
+    )
+    machine.place("other").mkdir()
+    name = machine.follow(["facetally-backup"]).strip().splitlines()[-1]
+
+    assert (tmp_path / "asked").read_text() == "10.0.0.5 6432\n"
+    assert names(machine, "dumps") == [f"{name}.dump"]
+    assert names(machine, "other") == ["checkpoints", f"{name}.checkpoints"]
+
+
 def test_whoever_has_no_password_of_the_owner_reads_no_dump(tmp_path: Path) -> None:
     machine = made(tmp_path, DUMPING)
     name = machine.follow(["facetally-backup"]).strip().splitlines()[-1]

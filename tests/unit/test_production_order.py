@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import REPOSITORY
 from tests.guide import SECTIONS, commands, started, typed
+from tests.services import alertmanager as alertmanagers
+from tests.services.presence import require
 
 HOST = "127.0.0.1"
 INTO = f"psql --set ON_ERROR_STOP=1 --host {HOST} --username facetally --dbname facetally"
@@ -180,3 +183,21 @@ def users() -> list[Path]:
     """Return the units that use the database, but for that which is started by hand and ends."""
     named = [unit for unit in UNITS.glob("*.service") if "upgrade" not in unit.name]
     return [one for one in named if "database-password:" in one.read_text("utf-8")]
+
+
+def test_each_receiver_of_people_is_tried_before_facetally_tells_anybody() -> None:
+    """By amtool's own word on the roads of the two alerts."""
+    require(alertmanagers.available())
+    tried = [line.split()[4:] for line in LINES if " alert add alertname=FacetallyTrial " in line]
+    told = [
+        subprocess.run(
+            ["amtool", "config", "routes", "test", f"--config.file={CONFIGURATION}", *labels],
+            cwd=REPOSITORY,
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout.strip()
+        for labels in tried
+    ]
+
+    assert told == ["other,page", "warnings"]

@@ -190,7 +190,7 @@ def machine(paths: pytest.TempPathFactory, server: Postgres, kafka: Kafka, name:
         "FACETALLY_METRICS_ADDRESS": "127.0.0.1:0",
     }
     home = paths.mktemp("machine")
-    return prepared(Machine(home, swaps, environ), runuser=RUNUSER)
+    return prepared(Machine(home, swaps, environ), runuser=RUNUSER, amtool=":")
 
 
 def install(site: Site) -> None:
@@ -205,12 +205,23 @@ def install(site: Site) -> None:
 def count(site: Site) -> None:
     site.put(*(f"person-{number}" for number in range(20)))
     until(lambda: site.number() == (20, True), "twenty counted")
+    tell(site)
     site.type(*blocks(RESTORED)[0])
     site.type(f"facetally event acme assessment.recorded --at 2026-03-02 {SAID}")
     site.type("facetally audit checkpoint /mnt/elsewhere/checkpoints")
     site.put(*(f"late-{number}" for number in range(5)))
     until(lambda: site.number() == (25, True), "five more counted")
     site.until_published(25)
+
+
+def tell(site: Site) -> None:
+    """Have alerts run until its channel is known: what is owed from then on is the channel's."""
+    alerts = site.start("facetally", "alerts")
+    asked = "runuser --user postgres -- psql --dbname facetally --command 'SELECT * FROM channels'"
+    try:
+        until(lambda: "log" in site.type(asked), "the channel is known", 60)
+    finally:
+        alerts.stop()
 
 
 def test_the_drill_restores_a_copy_and_accepts_it_while_production_goes_on(site: Site) -> None:
@@ -259,7 +270,7 @@ def test_a_database_that_is_restored_for_good_is_noticed_and_comes_to_the_same_n
 def test_what_is_acknowledged_before_alerts_starts_is_told_once_all_the_same(
     restored: Site,
 ) -> None:
-    looked, (known, starting) = blocks(RESTORED)[2:]
+    looked, (known, starting, _) = blocks(RESTORED)[2:]
     restored.type(*looked)
     for page in restored.json("facetally pages --json")["pages"]:
         restored.type(known.replace("KEY", page["key"]))
