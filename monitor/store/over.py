@@ -34,21 +34,21 @@ _n, _a, _o = schema.notices.c, schema.acknowledgements.c, schema.pages_over.c
 
 
 def not_over(connection: Connection, notices: Mapping[int, Notice]) -> list[int]:
-    """Return the numbers of those *notices* whose matter is not over, in order."""
+    """Return the numbers of those *notices* whose matter is not over, in order.
+
+    An older reminder of a duty is superseded by the next one there is, among *notices* or not:
+    whoever has acknowledged the newest has not brought the one before back to life.
+    """
     owed: dict[tuple[str, str, str], bool] = {}
     if any(notice.duty is not None for notice in notices.values()):
         for _, duty in owing.read_duties(connection, Names.load(connection)):
             owed[duty.processor, duty.rule, duty.key] = duty.owed
-    ended = _ended(connection, notices)
-    newest: dict[object, int] = {}
-    for number in sorted(notices):
-        one = notices[number]
-        # An older reminder of a duty is superseded by the next.
-        same = (one.processor, one.rule, one.duty) if one.kind is Kind.REMINDER else number
-        which = (one.processor or "", one.rule or "", one.duty or "")
-        if number not in ended and (one.kind not in OF_CLOCKS or owed.get(which, True)):
-            newest[same] = number
-    return sorted(newest.values())
+    ended = _ended(connection, notices) | _older(connection, notices)
+    return [
+        number
+        for number, one in sorted(notices.items())
+        if number not in ended and (one.kind not in OF_CLOCKS or owed.get(_about(one), True))
+    ]
 
 
 def over(connection: Connection, numbers: Collection[int]) -> frozenset[int]:
@@ -62,7 +62,7 @@ def over(connection: Connection, numbers: Collection[int]) -> frozenset[int]:
     calling = {row.id: owing.notice_of(row) for row in rows if _calls(row)}
     heard = {row.id for row in rows if row.heard}
     ended = calling.keys() - set(not_over(connection, calling))
-    return frozenset(heard | ended | _of_ended(connection, calling) | _older(connection, calling))
+    return frozenset(heard | ended | _of_ended(connection, calling))
 
 
 def ended_for_good(connection: Connection, notice: Notice) -> bool:
@@ -73,6 +73,10 @@ def ended_for_good(connection: Connection, notice: Notice) -> bool:
         keys.append(page)
     marked = select(_o.notice_id).join(schema.notices, _n.id == _o.notice_id)
     return connection.execute(marked.where(_n.key.in_(keys))).first() is not None
+
+
+def _about(notice: Notice) -> tuple[str, str, str]:
+    return notice.processor or "", notice.rule or "", notice.duty or ""
 
 
 def _calls(row: Row[Any]) -> bool:
