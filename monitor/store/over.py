@@ -7,10 +7,11 @@ as having acknowledged anything by it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Row, func, or_, select
 
+from monitor.filings import family, of_family
 from monitor.notices import Kind, Notice, Severity
 from monitor.store import owing, schema
 from monitor.store.names import Names
@@ -30,6 +31,7 @@ OF_CLOCKS: Final = frozenset(
 _CALLING: Final = (Kind.REMINDER.value, Kind.ESCALATED.value)
 _SOME: Final = 500
 _T = TypeVar("_T")
+_Which: TypeAlias = tuple[str, str, str]  # processor, rule, key
 _n, _a, _o = schema.notices.c, schema.acknowledgements.c, schema.pages_over.c
 
 
@@ -39,10 +41,8 @@ def not_over(connection: Connection, notices: Mapping[int, Notice]) -> list[int]
     An older reminder of a duty is superseded by the next one there is, among *notices* or not:
     whoever has acknowledged the newest has not brought the one before back to life.
     """
-    owed: dict[tuple[str, str, str], bool] = {}
-    if any(notice.duty is not None for notice in notices.values()):
-        for _, duty in owing.read_duties(connection, Names.load(connection)):
-            owed[duty.processor, duty.rule, duty.key] = duty.owed
+    about_duties = any(notice.duty is not None for notice in notices.values())
+    owed = _owed(connection) if about_duties else {}
     ended = _ended(connection, notices) | _older(connection, notices)
     return [
         number
@@ -75,7 +75,17 @@ def ended_for_good(connection: Connection, notice: Notice) -> bool:
     return connection.execute(marked.where(_n.key.in_(keys))).first() is not None
 
 
-def _about(notice: Notice) -> tuple[str, str, str]:
+def _owed(connection: Connection) -> Mapping[_Which, bool]:
+    """Return of each duty whether it is owed, by its rule and by those it may have had before."""
+    exact, renamed = dict[_Which, bool](), dict[_Which, bool]()
+    for _, duty in owing.read_duties(connection, Names.load(connection)):
+        exact[duty.processor, duty.rule, duty.key] = duty.owed
+        for rule in of_family(duty.rule):
+            renamed[duty.processor, rule, duty.key] = duty.owed
+    return renamed | exact
+
+
+def _about(notice: Notice) -> _Which:
     return notice.processor or "", notice.rule or "", notice.duty or ""
 
 
@@ -116,11 +126,14 @@ def _older(connection: Connection, calling: Mapping[int, Notice]) -> set[int]:
         return set()
     of = (_n.processor, _n.rule, _n.duty)
     query = select(*of, func.max(_n.id)).where(_n.kind == Kind.REMINDER.value).group_by(*of)
-    newest = {(who, rule, key): last for who, rule, key, last in connection.execute(query)}
+    newest: dict[_Which, int] = {}
+    for who, rule, key, last in connection.execute(query):
+        which = (who or "", family(rule or ""), key or "")
+        newest[which] = max(last, newest.get(which, 0))
     return {
         number
         for number, one in reminders.items()
-        if number < newest[one.processor, one.rule, one.duty]
+        if number < newest[one.processor or "", family(one.rule or ""), one.duty or ""]
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
+from monitor.filings import of_family
 from monitor.notices import Kind, Notice
 from monitor.store import schema
 from monitor.store.owing import notice_of
@@ -18,7 +19,7 @@ def newer(connection: Connection, notice: Notice) -> Notice | None:
     None if there is none newer than *notice*, and for any other kind.
     """
     if notice.kind is Kind.REMINDER:
-        same = (_n.rule == notice.rule, _n.duty == notice.duty)
+        same = (_n.rule.in_(of_family(notice.rule or "")), _n.duty == notice.duty)
     elif notice.kind is Kind.ESCALATED:
         same = (_n.channel == notice.channel, _n.severity == notice.severity)
     else:

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, selec
 
 from monitor.duties import Duty
 from monitor.facts import Instant
+from monitor.filings import of_family
 from monitor.notices import Kind, Severity
 from monitor.store import audit, owing, schema
 from monitor.store.names import Names
@@ -83,7 +84,7 @@ class Before:
         return owing.read_duties(self._connection, self._names, [mine])
 
     def _about(self, again: Again) -> ColumnElement[bool]:
-        """Return whether a notice is about a duty, by its rule of now or of before."""
-        names = {(duty.rule, duty.key) for duty in again}
+        """Return whether a notice is about a duty, by its rule of now or of any time before."""
+        names = {(rule, duty.key) for duty in again for rule in of_family(duty.rule)}
         named = [and_(_n.rule == rule, _n.duty == key) for rule, key in sorted(names)]
         return and_(_n.processor == self.processor, or_(*named))
