@@ -171,7 +171,7 @@ SUPERSEDED = Skip("superseded")
 
 OVER = Skip("over")
 """Nobody is called by it any more: acknowledged, or its matter ended, while the channel was away
-or before there was one; or its duty was owed no more and is again, which a newer page tells."""
+or before there was one; or a newer page tells that its duty is owed again, or due earlier."""
 
 
 class Reached(NamedTuple):

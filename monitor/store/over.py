@@ -1,6 +1,6 @@
 """What calls nobody any more: acknowledged, its matter ended, or overtaken by a newer page.
 
-Read where it is asked; only that a page is over for good is kept (``reopening``). Nobody is marked
+Read where it is asked; only that a page is over for good is kept (``ending``). Nobody is marked
 as having acknowledged anything by it.
 """
 
@@ -14,19 +14,8 @@ from sqlalchemy import Connection, Row, func, or_, select
 from monitor.filings import family, of_family
 from monitor.notices import Kind, Notice, Severity
 from monitor.store import owing, schema
+from monitor.store.ending import OF_CLOCKS
 from monitor.store.names import Names
-
-OF_CLOCKS: Final = frozenset(
-    {
-        Kind.DUTY_OPENED,
-        Kind.DUTY_MOVED,
-        Kind.DUE_MOVED,
-        Kind.DUTY_REOPENED,
-        Kind.FILING_STEP,
-        Kind.REMINDER,
-    }
-)
-"""The kinds that are about the clock of a duty, and over with it."""
 
 _CALLING: Final = (Kind.REMINDER.value, Kind.ESCALATED.value)
 _SOME: Final = 500

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from monitor.filings import of_family
 from monitor.notices import Kind, Notice
@@ -18,6 +18,7 @@ def newer(connection: Connection, notice: Notice) -> Notice | None:
 
     None if there is none newer than *notice*, and for any other kind.
     """
+    same: tuple[ColumnElement[bool], ...]
     if notice.kind is Kind.REMINDER:
         same = (_n.rule.in_(of_family(notice.rule or "")), _n.duty == notice.duty)
     elif notice.kind is Kind.ESCALATED:

@@ -12,7 +12,8 @@ from sqlalchemy import Engine
 from monitor.facts import Instant
 from monitor.notices import Kind, Severity
 from monitor.store.pages import Pages
-from tests.integration.feed import TWO, confirmed
+from tests.builders import ANN, CY, enrolled
+from tests.integration.feed import DAY, MARCH_2, TWO, confirmed
 from tests.integration.filing_kit import K, judge, say
 from tests.integration.store_kit import MINUTE, NOW, duties
 from tests.integration.test_store_pages import HOUR, Office
@@ -127,3 +128,33 @@ def test_a_duty_with_its_legacy_row_that_is_owed_again_has_one_page(
     judge(engine, K.REOPENED, now=NOW + 3 * MINUTE)
 
     assert open_pages(engine, NOW + HOUR) == [(Kind.DUTY_REOPENED, LEGACY)]
+
+
+# -- a duty with an earlier day ------------------------------------------------------------------
+
+
+def test_of_a_duty_that_moved_earlier_the_page_with_the_new_day_alone_goes_up_the_steps(
+    engine: Engine, office: Office
+) -> None:
+    feed = confirmed(engine, TWO)
+    office.pass_to(NOW + MINUTE)
+    office.put(reminder("old", NOW + MINUTE))
+    feed.read(0, [enrolled(CY, MARCH_2 - 3 * DAY), enrolled(ANN, MARCH_2 - 2 * DAY)], NOW + HOUR)
+    feed.tick(NOW + HOUR)
+    (duty,) = duties(engine)
+    office.pass_to(NOW + HOUR)
+    office.pass_to(NOW + 90 * MINUTE)
+    (step,) = office.phones["second"].got
+
+    assert open_pages(engine, NOW + 90 * MINUTE) == [(Kind.DUTY_MOVED, "frt.file")]
+    assert step.body["escalated_kind"] == Kind.DUTY_MOVED
+    assert step.body["due_day"] == str(duty.deadline.due_day)
+    assert len(office.entries("page.over")) == 2
+
+
+def test_of_a_duty_that_a_person_corrected_the_page_goes_on(engine: Engine, office: Office) -> None:
+    confirmed(engine, TWO)
+    judge(engine, K.CORRECTED, trigger_day=date(2026, 2, 20), now=NOW + MINUTE)
+
+    assert open_pages(engine, NOW + HOUR) == [(Kind.DUTY_OPENED, "frt.file")]
+    assert office.entries("page.over") == []
