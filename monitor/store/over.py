@@ -6,10 +6,10 @@ as having acknowledged anything by it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, Row, func, or_, select
+from sqlalchemy import Connection, Row, exists, func, or_, select
 
 from monitor.filings import family, of_family
 from monitor.notices import Kind, Notice, Severity
@@ -22,6 +22,7 @@ _SOME: Final = 500
 _T = TypeVar("_T")
 _Which: TypeAlias = tuple[str, str, str]  # processor, rule, key
 _n, _a, _o = schema.notices.c, schema.acknowledgements.c, schema.pages_over.c
+_d = schema.deliveries.c
 
 
 def not_over(connection: Connection, notices: Mapping[int, Notice]) -> list[int]:
@@ -30,8 +31,7 @@ def not_over(connection: Connection, notices: Mapping[int, Notice]) -> list[int]
     An older reminder of a duty is superseded by the next one there is, among *notices* or not:
     whoever has acknowledged the newest has not brought the one before back to life.
     """
-    about_duties = any(notice.duty is not None for notice in notices.values())
-    owed = _owed(connection) if about_duties else {}
+    owed = _owed(connection, notices.values())
     ended = _ended(connection, notices) | _older(connection, notices)
     return [
         number
@@ -54,6 +54,31 @@ def over(connection: Connection, numbers: Collection[int]) -> frozenset[int]:
     return frozenset(heard | ended | _of_ended(connection, calling))
 
 
+def calls_nobody(connection: Connection, notice: Notice) -> bool:
+    """Tell whether *notice* is not to be told on a channel any more that has not told it yet.
+
+    What is over for good, a step of an escalation whose page is over, and a page about the clock of
+    a duty that is owed no more. That one only if somebody was told it or has acknowledged it: else
+    a duty could open and end without a word.
+    """
+    if ended_for_good(connection, notice):
+        return True
+    if notice.kind is Kind.ESCALATED:
+        page = select(_n.id).where(_n.key == notice.body.get("page"))
+        return bool(over(connection, connection.scalars(page).all()))
+    if notice.severity is not Severity.PAGE or notice.kind not in OF_CLOCKS:
+        return False
+    owed = _owed(connection, [notice]).get(_about(notice), True)
+    return not owed and _known_to_somebody(connection, notice)
+
+
+def _known_to_somebody(connection: Connection, notice: Notice) -> bool:
+    sent = exists().where(_d.notice_id == _n.id, _d.sent_at.is_not(None))
+    heard = exists().where(_a.notice_id == _n.id)
+    query = select(_n.id).where(_n.key == notice.key, or_(sent, heard))
+    return connection.execute(query).first() is not None
+
+
 def ended_for_good(connection: Connection, notice: Notice) -> bool:
     """Tell whether *notice*, or the page that it escalates, was marked as over."""
     keys = [notice.key]
@@ -64,10 +89,20 @@ def ended_for_good(connection: Connection, notice: Notice) -> bool:
     return connection.execute(marked.where(_n.key.in_(keys))).first() is not None
 
 
-def _owed(connection: Connection) -> Mapping[_Which, bool]:
-    """Return of each duty whether it is owed, by its rule and by those it may have had before."""
+def _owed(connection: Connection, notices: Iterable[Notice]) -> Mapping[_Which, bool]:
+    """Return whether the duties that *notices* may be about are owed.
+
+    By their rule, and by those that they may have had before.
+    """
+    about = sorted({one.processor or "" for one in notices if one.duty is not None})
+    if not about:
+        return {}
+    names, where = Names.load(connection), []
+    if len(about) <= _SOME:
+        mine = [names.processor_ids[one] for one in about if one in names.processor_ids]
+        where = [schema.duties.c.processor_id.in_(mine)]
     exact, renamed = dict[_Which, bool](), dict[_Which, bool]()
-    for _, duty in owing.read_duties(connection, Names.load(connection)):
+    for _, duty in owing.read_duties(connection, names, where):
         exact[duty.processor, duty.rule, duty.key] = duty.owed
         for rule in of_family(duty.rule):
             renamed[duty.processor, rule, duty.key] = duty.owed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, Connection, select
 
+from monitor.facts import Instant
 from monitor.filings import of_family
 from monitor.notices import Kind, Notice
 from monitor.store import schema
@@ -40,6 +41,13 @@ def newer(connection: Connection, notice: Notice) -> Notice | None:
         if [found.body.get(name) for name in _ROUND] == step:
             return found
     return None
+
+
+def heard(connection: Connection, notice: Notice, before: Instant) -> bool:
+    """Tell whether somebody had acknowledged *notice* *before* then."""
+    number = select(_n.id).where(_n.key == notice.key).scalar_subquery()
+    query = select(_a.notice_id).where(_a.notice_id == number, _a.at < before)
+    return connection.execute(query).first() is not None
 
 
 def late(connection: Connection, notice: Notice) -> frozenset[str]:
