@@ -134,9 +134,8 @@ def step_of(
     page: Notice, escalation: Escalation, turn: Turn, since: Instant, now: Instant
 ) -> Notice:
     """Return the notice of a *turn*: for its channel alone, with all that the *page* says."""
-    number = (str(turn.step), str(turn.round))
     return Notice(
-        key=key_of(Kind.ESCALATED, page.key, escalation.name, *number, turn.channel),
+        key=key_of(Kind.ESCALATED, page.key, escalation.name, *_named(escalation, turn)),
         kind=Kind.ESCALATED,
         severity=page.severity,
         processor=page.processor,
@@ -155,6 +154,16 @@ def step_of(
             "people": ", ".join(turn.people) or None,
         },
     )
+
+
+def _named(escalation: Escalation, turn: Turn) -> tuple[str, ...]:
+    """Return what tells a *turn* of a page from all others."""
+    named = (str(turn.step), str(turn.round), turn.channel)
+    if turn.round == 0:
+        return named
+    # Rounds are counted by these: with other settings the numbers of now may be written already,
+    # and nobody would be told until the page is old enough for one that is not.
+    return *named, str(escalation.repeat), str(escalation.steps[turn.step - 1].after)
 
 
 def _just_told(page: Page, escalation: Escalation, turn: Turn, now: Instant) -> bool:

@@ -71,15 +71,16 @@ class BySettings:
     def why_not(self, notice: Notice, channel: str, now: Instant) -> Skip | None:
         """Return why *notice* is not for *channel* now.
 
-        What was written for one channel is for that; only its page being acknowledged, it or its
-        page being over for good, the next of its kind, or a silence keeps it back.
+        What was written for one channel is for that; only it or its page being acknowledged or
+        over, the next of its kind, or a silence keeps it back. Of what was acknowledged a moment
+        ago a channel is told all the same: all are told at once, and one answer is not for all.
         """
         standing = self._standings.standing(notice, now)
         told = self._told_at_once(notice, standing, now)
         if channel not in told:
             return NOT_ROUTED._replace(instead=told) if told else LATER
         acknowledged = notice.kind is Kind.ESCALATED and standing.acknowledged
-        if acknowledged or channel in standing.late:
+        if acknowledged or standing.heard or channel in standing.late:
             return ACKNOWLEDGED
         if standing.over:
             return OVER

@@ -40,6 +40,11 @@ def family(rule: str) -> str:
     return _LEGACY.get(rule, rule)
 
 
+def of_family(rule: str) -> frozenset[str]:
+    """Return *rule* and those that a duty under it may turn into, or have come from."""
+    return frozenset({rule, family(rule), *(one for one in _LEGACY if family(one) == family(rule))})
+
+
 class StepKind(StrEnum):
     """What can happen to a filing, in the order in which steps of one instant are taken."""
 

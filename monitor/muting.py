@@ -76,14 +76,16 @@ class Standing:
     """What is known beside the settings when a notice is to be told.
 
     *broken* are the channels that have failed for long; *acknowledged* is about the page that the
-    notice escalates, and *over* says that the notice or that page is over for good. *newer* is the
+    notice escalates, and *over* says that nobody is called by the notice any more. *newer* is the
     next reminder of its duty, or the next round of its step. *late* are the channels that became
-    known after somebody acknowledged the notice itself.
+    known after somebody acknowledged the notice itself; *heard* is for all channels, once that was
+    some minutes ago.
     """
 
     silences: Sequence[Silence] = ()
     broken: frozenset[str] = frozenset()
     acknowledged: bool = False
+    heard: bool = False
     over: bool = False
     newer: Notice | None = None
     late: frozenset[str] = frozenset()

@@ -171,15 +171,17 @@ LATER = Skip("later")
 """Those who are told work at another time; then they get the step of its escalation."""
 
 ACKNOWLEDGED = Skip("acknowledged")
-"""Somebody has acknowledged the page that it escalates, or it, before there was this channel."""
+"""Somebody has acknowledged the page that it escalates, or it, minutes before or before there was
+this channel."""
 
 SUPERSEDED = Skip("superseded")
 """The next reminder of its duty, or the next round of its step, is told on this channel."""
 
 
 OVER = Skip("over")
-"""Nobody is called by it any more: acknowledged, or its matter ended, while the channel was away
-or before there was one; or its duty was owed no more and is again, which a newer page tells."""
+"""Nobody is called by it any more: acknowledged, or its matter ended, while the channel was away,
+had failed, or before there was one; or a newer page tells that its duty is owed again, or due
+earlier."""
 
 
 class Reached(NamedTuple):

@@ -52,7 +52,7 @@ def notices_command(
             why = f": {ack.reason}" if ack.reason else ""
             click.echo(f"    acknowledged {rfc3339(ack.at)} by {ack.by} ({ack.how}){why}")
         if one.over_at is not None:
-            click.echo(f"    over {rfc3339(one.over_at)}: its duty is owed again, by a newer page")
+            click.echo(f"    over {rfc3339(one.over_at)}: a newer page tells of its duty")
     if not found:
         click.echo("no notice")
 

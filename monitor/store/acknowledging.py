@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, Engine, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, or_, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.facts import Instant
+from monitor.filings import of_family
 from monitor.notices import Kind, Notice, Severity
+from monitor.rules import SHIPPED
 from monitor.store import audit, schema
 from monitor.store.engine import is_sqlite
 from monitor.store.over import not_over
@@ -21,6 +23,7 @@ from monitor.store.owing import notice_of
 
 ENTRY: Final = "page.acknowledged"
 _TWO: Final = 2
+_TURNED: Final = tuple(rule.id for rule in SHIPPED if len(of_family(rule.id)) > 1)
 _n, _a = schema.notices.c, schema.acknowledgements.c
 
 
@@ -86,7 +89,7 @@ def _meant(connection: Connection, said: Said) -> Sequence[tuple[int, Notice]]:
         return [page]
     named = _n.processor + "/" + _n.rule
     query = select(schema.notices, _a.notice_id.is_not(None).label("had")).where(
-        or_(named == said.what, named + "/" + _n.duty == said.what),
+        or_(named == said.what, named + "/" + _n.duty == said.what, _renamed(said.what)),
         _n.duty.is_not(None),
         _n.severity == Severity.PAGE.value,
         _n.kind != Kind.ESCALATED.value,
@@ -97,6 +100,20 @@ def _meant(connection: Connection, said: Said) -> Sequence[tuple[int, Notice]]:
     meant = {number: notice for number, (notice, _) in found.items()}
     _check_one(connection, {number: one for number, one in meant.items() if not found[number][1]})
     return list(meant.items())
+
+
+def _renamed(what: str) -> ColumnElement[bool]:
+    """Return whether the duty of a notice has *what* as its name now, under another rule."""
+    duty, who = schema.duties.c, schema.processors.c
+    named = who.name + "/" + duty.rule
+    turned = [and_(_n.rule == was, duty.rule.in_(of_family(was) - {was})) for was in _TURNED]
+    return exists().where(
+        who.id == duty.processor_id,
+        who.name == _n.processor,
+        duty.key == _n.duty,
+        or_(*turned),
+        or_(named == what, named + "/" + duty.key == what),
+    )
 
 
 def _page(connection: Connection, key: str) -> tuple[int, Notice] | None:

@@ -21,7 +21,7 @@ from monitor.facts import Instant
 from monitor.moving import Cause, Known, Moved, clock_of, is_older, moves
 from monitor.notices import BodyValue, Kind, Notice, Severity, key_of
 from monitor.recounting import RULES_OF, rules_from
-from monitor.store import agreement, audit, calendars, owing, schema
+from monitor.store import agreement, audit, calendars, ending, owing, schema
 from monitor.store.engine import reading
 from monitor.store.locks import lock_processors
 from monitor.store.names import Names
@@ -226,6 +226,9 @@ def _move(
             "audit_head": entry.hash,
         },
     )
+    if notice.severity is Severity.PAGE:
+        # The older pages would go on telling the later day.
+        ending.end_pages(connection, after, now)
     owing.notify(connection, notice)
 
 

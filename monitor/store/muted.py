@@ -19,7 +19,7 @@ from monitor.notices import Kind, Notice, Severity
 from monitor.store import audit, channels, overtaken_notices, owing, pages, rerouting, schema
 from monitor.store.engine import reading
 from monitor.store.names import Names
-from monitor.store.over import ended_for_good, not_over
+from monitor.store.over import calls_nobody, not_over
 from monitor.store.owing import notice_of
 
 ADDED: Final = "silence.added"
@@ -145,7 +145,8 @@ class Standings:
                 silences=not_ended(connection),
                 broken=pages.broken(connection, now),
                 acknowledged=isinstance(page, str) and _acknowledged(connection, page),
-                over=ended_for_good(connection, notice),
+                heard=overtaken_notices.heard(connection, notice, now - pages.BROKEN_AFTER),
+                over=calls_nobody(connection, notice),
                 newer=overtaken_notices.newer(connection, notice),
                 late=overtaken_notices.late(connection, notice),
                 longest_days=self._longest,

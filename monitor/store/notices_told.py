@@ -52,7 +52,7 @@ class Told:
     notice: Notice
     ways: Sequence[Way]
     acknowledged: Acknowledged | None
-    over_at: Instant | None = None  # its duty is owed again, which a newer page tells
+    over_at: Instant | None = None  # a newer page tells of its duty: owed again, or due earlier
 
 
 def told(

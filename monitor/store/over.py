@@ -1,54 +1,43 @@
 """What calls nobody any more: acknowledged, its matter ended, or overtaken by a newer page.
 
-Read where it is asked; only that a page is over for good is kept (``reopening``). Nobody is marked
+Read where it is asked; only that a page is over for good is kept (``ending``). Nobody is marked
 as having acknowledged anything by it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, Row, func, or_, select
+from sqlalchemy import Connection, Row, exists, func, or_, select
 
+from monitor.filings import family, of_family
 from monitor.notices import Kind, Notice, Severity
 from monitor.store import owing, schema
+from monitor.store.ending import OF_CLOCKS
 from monitor.store.names import Names
-
-OF_CLOCKS: Final = frozenset(
-    {
-        Kind.DUTY_OPENED,
-        Kind.DUTY_MOVED,
-        Kind.DUE_MOVED,
-        Kind.DUTY_REOPENED,
-        Kind.FILING_STEP,
-        Kind.REMINDER,
-    }
-)
-"""The kinds that are about the clock of a duty, and over with it."""
 
 _CALLING: Final = (Kind.REMINDER.value, Kind.ESCALATED.value)
 _SOME: Final = 500
 _T = TypeVar("_T")
+_Which: TypeAlias = tuple[str, str, str]  # processor, rule, key
 _n, _a, _o = schema.notices.c, schema.acknowledgements.c, schema.pages_over.c
+_d = schema.deliveries.c
 
 
 def not_over(connection: Connection, notices: Mapping[int, Notice]) -> list[int]:
-    """Return the numbers of those *notices* whose matter is not over, in order."""
-    owed: dict[tuple[str, str, str], bool] = {}
-    if any(notice.duty is not None for notice in notices.values()):
-        for _, duty in owing.read_duties(connection, Names.load(connection)):
-            owed[duty.processor, duty.rule, duty.key] = duty.owed
-    ended = _ended(connection, notices)
-    newest: dict[object, int] = {}
-    for number in sorted(notices):
-        one = notices[number]
-        # An older reminder of a duty is superseded by the next.
-        same = (one.processor, one.rule, one.duty) if one.kind is Kind.REMINDER else number
-        which = (one.processor or "", one.rule or "", one.duty or "")
-        if number not in ended and (one.kind not in OF_CLOCKS or owed.get(which, True)):
-            newest[same] = number
-    return sorted(newest.values())
+    """Return the numbers of those *notices* whose matter is not over, in order.
+
+    An older reminder of a duty is superseded by the next one there is, among *notices* or not:
+    whoever has acknowledged the newest has not brought the one before back to life.
+    """
+    owed = _owed(connection, notices.values())
+    ended = _ended(connection, notices) | _older(connection, notices)
+    return [
+        number
+        for number, one in sorted(notices.items())
+        if number not in ended and (one.kind not in OF_CLOCKS or owed.get(_about(one), True))
+    ]
 
 
 def over(connection: Connection, numbers: Collection[int]) -> frozenset[int]:
@@ -62,7 +51,32 @@ def over(connection: Connection, numbers: Collection[int]) -> frozenset[int]:
     calling = {row.id: owing.notice_of(row) for row in rows if _calls(row)}
     heard = {row.id for row in rows if row.heard}
     ended = calling.keys() - set(not_over(connection, calling))
-    return frozenset(heard | ended | _of_ended(connection, calling) | _older(connection, calling))
+    return frozenset(heard | ended | _of_ended(connection, calling))
+
+
+def calls_nobody(connection: Connection, notice: Notice) -> bool:
+    """Tell whether *notice* is not to be told on a channel any more that has not told it yet.
+
+    What is over for good, a step of an escalation whose page is over, and a page about the clock of
+    a duty that is owed no more. That one only if somebody was told it or has acknowledged it: else
+    a duty could open and end without a word.
+    """
+    if ended_for_good(connection, notice):
+        return True
+    if notice.kind is Kind.ESCALATED:
+        page = select(_n.id).where(_n.key == notice.body.get("page"))
+        return bool(over(connection, connection.scalars(page).all()))
+    if notice.severity is not Severity.PAGE or notice.kind not in OF_CLOCKS:
+        return False
+    owed = _owed(connection, [notice]).get(_about(notice), True)
+    return not owed and _known_to_somebody(connection, notice)
+
+
+def _known_to_somebody(connection: Connection, notice: Notice) -> bool:
+    sent = exists().where(_d.notice_id == _n.id, _d.sent_at.is_not(None))
+    heard = exists().where(_a.notice_id == _n.id)
+    query = select(_n.id).where(_n.key == notice.key, or_(sent, heard))
+    return connection.execute(query).first() is not None
 
 
 def ended_for_good(connection: Connection, notice: Notice) -> bool:
@@ -73,6 +87,30 @@ def ended_for_good(connection: Connection, notice: Notice) -> bool:
         keys.append(page)
     marked = select(_o.notice_id).join(schema.notices, _n.id == _o.notice_id)
     return connection.execute(marked.where(_n.key.in_(keys))).first() is not None
+
+
+def _owed(connection: Connection, notices: Iterable[Notice]) -> Mapping[_Which, bool]:
+    """Return whether the duties that *notices* may be about are owed.
+
+    By their rule, and by those that they may have had before.
+    """
+    about = sorted({one.processor or "" for one in notices if one.duty is not None})
+    if not about:
+        return {}
+    names, where = Names.load(connection), []
+    if len(about) <= _SOME:
+        mine = [names.processor_ids[one] for one in about if one in names.processor_ids]
+        where = [schema.duties.c.processor_id.in_(mine)]
+    exact, renamed = dict[_Which, bool](), dict[_Which, bool]()
+    for _, duty in owing.read_duties(connection, names, where):
+        exact[duty.processor, duty.rule, duty.key] = duty.owed
+        for rule in of_family(duty.rule):
+            renamed[duty.processor, rule, duty.key] = duty.owed
+    return renamed | exact
+
+
+def _about(notice: Notice) -> _Which:
+    return notice.processor or "", notice.rule or "", notice.duty or ""
 
 
 def _calls(row: Row[Any]) -> bool:
@@ -112,11 +150,14 @@ def _older(connection: Connection, calling: Mapping[int, Notice]) -> set[int]:
         return set()
     of = (_n.processor, _n.rule, _n.duty)
     query = select(*of, func.max(_n.id)).where(_n.kind == Kind.REMINDER.value).group_by(*of)
-    newest = {(who, rule, key): last for who, rule, key, last in connection.execute(query)}
+    newest: dict[_Which, int] = {}
+    for who, rule, key, last in connection.execute(query):
+        which = (who or "", family(rule or ""), key or "")
+        newest[which] = max(last, newest.get(which, 0))
     return {
         number
         for number, one in reminders.items()
-        if number < newest[one.processor, one.rule, one.duty]
+        if number < newest[one.processor or "", family(one.rule or ""), one.duty or ""]
     }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
+from monitor.facts import Instant
+from monitor.filings import of_family
 from monitor.notices import Kind, Notice
 from monitor.store import schema
 from monitor.store.owing import notice_of
@@ -17,8 +19,9 @@ def newer(connection: Connection, notice: Notice) -> Notice | None:
 
     None if there is none newer than *notice*, and for any other kind.
     """
+    same: tuple[ColumnElement[bool], ...]
     if notice.kind is Kind.REMINDER:
-        same = (_n.rule == notice.rule, _n.duty == notice.duty)
+        same = (_n.rule.in_(of_family(notice.rule or "")), _n.duty == notice.duty)
     elif notice.kind is Kind.ESCALATED:
         same = (_n.channel == notice.channel, _n.severity == notice.severity)
     else:
@@ -38,6 +41,13 @@ def newer(connection: Connection, notice: Notice) -> Notice | None:
         if [found.body.get(name) for name in _ROUND] == step:
             return found
     return None
+
+
+def heard(connection: Connection, notice: Notice, before: Instant) -> bool:
+    """Tell whether somebody had acknowledged *notice* *before* then."""
+    number = select(_n.id).where(_n.key == notice.key).scalar_subquery()
+    query = select(_a.notice_id).where(_a.notice_id == number, _a.at < before)
+    return connection.execute(query).first() is not None
 
 
 def late(connection: Connection, notice: Notice) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, select
 
-from monitor.store import acknowledging, audit, muted, reopening, schema
+from monitor.store import acknowledging, audit, ending, muted, schema
 from monitor.store.channels import SKIPPED
 
 _n, _d = schema.notices.c, schema.deliveries.c
@@ -43,7 +43,7 @@ def _fold(connection: Connection) -> Mapping[str, dict[_Said, _Said]]:
         where = (body.get("notice"), body.get("channel"))
         if entry.kind == acknowledging.ENTRY:
             acks[body["notice"],] = (entry.at, body["by"], body["how"], body["reason"])
-        elif entry.kind == reopening.ENTRY:
+        elif entry.kind == ending.ENTRY:
             over[body["notice"],] = (entry.at,)
         elif entry.kind == muted.ADDED:
             silences[body["silence"],] = (
@@ -70,7 +70,7 @@ def _fold(connection: Connection) -> Mapping[str, dict[_Said, _Said]]:
 _KINDS = frozenset(
     {
         acknowledging.ENTRY,
-        reopening.ENTRY,
+        ending.ENTRY,
         muted.ADDED,
         *_END,
         SKIPPED,

@@ -18,7 +18,7 @@ from monitor.facts import Instant
 from monitor.filings import UNTOUCHED, Life
 from monitor.notices import Body, Kind, Notice, Severity, body_from, body_text, key_of
 from monitor.rules import Rule
-from monitor.store import audit, filings_kept, schema
+from monitor.store import audit, ending, filings_kept, schema
 from monitor.store.engine import is_sqlite
 from monitor.store.names import Names
 from monitor.trust import Doubt, Why, in_body
@@ -134,10 +134,14 @@ def replace_duty(
 def move_duty(
     connection: Connection, number: int, before: Duty, after: Duty, known_at: Instant, why: str
 ) -> None:
-    """Replace *before* by *after* (an earlier day), with both days in the audit log and a page."""
+    """Replace *before* by *after* (an earlier day), with both days in the audit log and a page.
+
+    The older pages are over with it: they would go on telling the later day.
+    """
     replace_duty(connection, number, after, settled=True)
     body = {"why": why, "before": describe(before), "after": describe(after)}
     entry = audit.append(connection, known_at, "duty.moved", after.processor, body)
+    ending.end_pages(connection, after, known_at)
     days = body_of(after) | {"was_trigger_day": before.trigger_day.isoformat()}
     notify(
         connection,

@@ -10,20 +10,18 @@ again, and nobody is marked as having acknowledged them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select
+from sqlalchemy import Connection, func, select
 
 from monitor.duties import Duty
 from monitor.facts import Instant
 from monitor.notices import Kind, Severity
-from monitor.store import audit, owing, schema
+from monitor.store import ending, owing, schema
+from monitor.store.ending import OF_CLOCKS
 from monitor.store.names import Names
-from monitor.store.over import OF_CLOCKS
 
-ENTRY: Final = "page.over"
-_MET: Final = frozenset({Kind.DUTY_CLOSED, Kind.FILING_STEP})
-_n, _o = schema.notices.c, schema.pages_over.c
+_n = schema.notices.c
 
 
 class Again(NamedTuple):
@@ -58,36 +56,16 @@ class Before:
         """Tell whether a page about the clock of a duty was written since."""
         kinds = [kind.value for kind in OF_CLOCKS - {Kind.REMINDER}]
         page = (_n.kind.in_(kinds), _n.severity == Severity.PAGE.value, _n.id > self._last)
-        query = select(_n.id).where(*page, self._about(again))
+        query = select(_n.id).where(*page, ending.about(again))
         return self._connection.execute(query).first() is not None
 
     def end_pages(self, again: Again, now: Instant) -> None:
-        """Mark what was told before of a duty as over, each with its entry of the audit log.
+        """Mark what was told before of a duty as over; see ``ending``.
 
-        What called somebody, and what said that nobody has to act any more; whom it was not told,
-        it is not told now. No other news: it told what was so.
+        What said that nobody has to act any more, too.
         """
-        met = _n.kind.in_([kind.value for kind in _MET])
-        calls = or_(_n.severity != Severity.INFO.value, _n.kind == Kind.REMINDER.value)
-        of_clocks = and_(_n.kind.in_([kind.value for kind in OF_CLOCKS]), calls)
-        query = (
-            select(_n.id, _n.key, _n.kind)
-            .where(or_(met, of_clocks), self._about(again))
-            .where(_n.id <= self._last, _n.id.not_in(select(_o.notice_id)))
-            .order_by(_n.id)
-        )
-        duty = again.duty
-        for row in self._connection.execute(query).all():
-            self._connection.execute(insert(schema.pages_over).values(notice_id=row.id, at=now))
-            said = {"notice": row.key, "kind": row.kind, "rule": duty.rule, "duty": duty.key}
-            audit.append(self._connection, now, ENTRY, self.processor, said)
+        ending.end_pages(self._connection, again.duty, now, until=self._last, met=True)
 
     def _duties(self) -> Iterable[tuple[int, Duty]]:
         mine = schema.duties.c.processor_id == self._names.processor_ids[self.processor]
         return owing.read_duties(self._connection, self._names, [mine])
-
-    def _about(self, again: Again) -> ColumnElement[bool]:
-        """Return whether a notice is about a duty, by its rule of now or of before."""
-        names = {(duty.rule, duty.key) for duty in again}
-        named = [and_(_n.rule == rule, _n.duty == key) for rule, key in sorted(names)]
-        return and_(_n.processor == self.processor, or_(*named))

@@ -63,7 +63,7 @@ pages = _keyed(
     _must("since", BigInteger),  # its age counts from then; moves back if it was a clock ahead
 )
 pages_over = _keyed(
-    "pages_over",  # append-only; their duty was owed no more, and is again: a newer page tells it
+    "pages_over",  # append-only; a newer page tells that their duty is owed again, or due earlier
     _key("notice_id", BigInteger),
     _must("at", BigInteger),
 )

@@ -19,6 +19,7 @@ from monitor.calendars import FOLDER, LOADED, SHIPPED, BadCalendar, Sheet, parse
 from monitor.chain import first_broken
 from monitor.duties import Duty
 from monitor.facts import Instant, Place
+from monitor.notices import Kind, Severity
 from monitor.rules import SHIPPED as RULES
 from monitor.rules import with_overrides
 from monitor.store import audit, calendars
@@ -27,6 +28,8 @@ from monitor.store.calendars_loading import Decision, Loaded, load
 from monitor.store.engine import reading
 from monitor.store.evidence import examine
 from monitor.store.keeper import SqlKeeper
+from monitor.store.owed_told import answered_wrong
+from monitor.store.pages import Pages
 from monitor.store.versions import bases
 from monitor.workdays import Calendar
 from tests.builders import ANN, BOB, enrolled
@@ -248,6 +251,28 @@ def test_a_corrected_year_moves_the_day_and_pages_if_that_is_earlier(
         "2027-01-05",
         "2025-1+2026-1+2027-1",
     )
+
+
+@pytest.mark.usefixtures("_owed")
+@pytest.mark.parametrize(
+    ("corrected", "going_on"),
+    [
+        (WITH_A_LONG_NEW_YEAR, [Kind.DUTY_OPENED]),
+        (WORKED_NEW_YEAR, [Kind.DUE_MOVED]),
+    ],
+    ids=["later", "earlier"],
+)
+def test_with_an_earlier_day_the_page_that_tells_it_alone_goes_on(
+    engine: Engine, corrected: dict[str, tuple[str, str, str]], going_on: list[Kind]
+) -> None:
+    opened(engine)
+    loaded(engine, sheet())
+    loaded(engine, sheet("2027-2", other=corrected), TODAY + SECOND)
+    found = Pages(engine).open_pages([Severity.PAGE], TODAY + SECOND)
+    with reading(engine) as connection:
+        wrong = answered_wrong(connection)
+
+    assert ([one.notice.kind for one in found], wrong) == (going_on, [])
 
 
 def test_a_correction_that_leaves_the_day_as_it_was_tells_nothing(engine: Engine) -> None:

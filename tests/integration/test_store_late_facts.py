@@ -51,7 +51,7 @@ def test_a_late_fact_that_makes_the_reach_earlier_moves_the_duty_at_once(engine:
     assert days(engine) == [("frt.file", date(2026, 3, 1))]
     assert len(notices(engine, "duty_moved")) == 1
     moved = [row.kind for row in rows(engine, "audit")]
-    assert moved == ["duty.opened", "duty.proof_refined", "duty.moved"]
+    assert moved == ["duty.opened", "duty.proof_refined", "duty.moved", "page.over"]
 
 
 def test_a_late_fact_that_makes_the_reach_later_waits_for_a_person_once(engine: Engine) -> None:

@@ -27,6 +27,7 @@ class Guardian:
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # or who reads that of the session waits for the guardian
             start_new_session=True,
             text=True,
         )

@@ -32,6 +32,7 @@ from monitor.filings import (
     Target,
     Verdict,
     family,
+    of_family,
     settle,
 )
 
@@ -407,6 +408,12 @@ def test_what_an_annulment_kept_away_is_taken_once_that_is_reopened() -> None:
     assert settle([DUTY], [annulled, late, withdrawn]).lives[DUTY].state is State.SUBMITTED
     undone = step(K.REOPENED, 201, known_at=decided)
     assert settle([DUTY], [annulled, late, undone]).lives[DUTY].state is State.SUBMITTED
+
+
+@pytest.mark.parametrize("rule", [FILE, "frt.file.legacy"])
+def test_a_rule_and_its_legacy_row_are_of_one_family(rule: str) -> None:
+    assert of_family(rule) == {FILE, "frt.file.legacy"}
+    assert of_family("frt.cancel") == {"frt.cancel"}
 
 
 def test_a_duty_keeps_its_steps_when_it_turns_into_the_legacy_one() -> None:

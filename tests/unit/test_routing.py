@@ -15,6 +15,7 @@ from monitor.notices import (
     ACKNOWLEDGED,
     LATER,
     NOT_ROUTED,
+    OVER,
     SUPERSEDED,
     Kind,
     Notice,
@@ -169,6 +170,12 @@ def test_a_step_of_a_page_that_was_acknowledged_meanwhile_is_not_told() -> None:
 
     assert judged("team", NOON, step, acknowledged) == ACKNOWLEDGED
     assert judged("ann-phone", NOON, GAP, acknowledged) is None
+
+
+def test_what_somebody_has_had_for_a_while_or_calls_nobody_is_not_told() -> None:
+    assert judged("ann-phone", NOON, GAP, Standing(heard=True)) == ACKNOWLEDGED
+    assert judged("ann-phone", NOON, GAP, Standing(heard=True, over=True)) == ACKNOWLEDGED
+    assert judged("ann-phone", NOON, GAP, Standing(over=True)) == OVER
 
 
 def test_a_warning_that_is_for_people_who_sleep_is_told_later() -> None:
