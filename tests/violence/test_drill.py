@@ -219,7 +219,7 @@ def tell(site: Site) -> None:
     alerts = site.start("facetally", "alerts")
     asked = "runuser --user postgres -- psql --dbname facetally --command 'SELECT * FROM channels'"
     try:
-        until(lambda: "log" in site.type(asked), "the channel is known", 60)
+        until(lambda: "log" in site.type(asked), "the channel is known")
     finally:
         alerts.stop()
 
@@ -276,7 +276,7 @@ def test_what_is_acknowledged_before_alerts_starts_is_told_once_all_the_same(
         restored.type(known.replace("KEY", page["key"]))
     alerts = restored.start("facetally", "alerts")
     try:
-        until(lambda: "database_restored" in restored.delivered(), "what the copy owes", 60)
+        until(lambda: "database_restored" in restored.delivered(), "what the copy owes")
     finally:
         alerts.stop()
 
