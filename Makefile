@@ -12,8 +12,8 @@ TESTS ?=
 PROCESSES ?= 2
 # What does not fit into the 40 minutes of `make check`: `make long`, and in full `make violence`.
 LONG := tests/acceptance/test_alerts_killed.py $(addprefix tests/violence/test_, \
-	cluster_faults.py crash_points.py escalation_killed.py failed_statements.py \
-	histories_two_writers.py)
+	cluster_faults.py crash_points.py drill.py escalation_killed.py failed_statements.py \
+	failed_statements_for_real.py histories_two_writers.py)
 # In the order of collection: the longest files first, so that the end waits for none of them.
 PYTEST := $(bin)/pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 EVENTS ?= 5000000
@@ -47,7 +47,7 @@ test: .venv/.dev parts ## all tests but those of `make long`, against the real p
 	echo "== tests"
 	$(PYTEST) $(if $(TESTS),$(TESTS),$(addprefix --ignore=,$(LONG)))
 
-long: .venv/.dev parts ## a kill at every step, every failing statement, three brokers, two writers, fifty kills over a thousand pages: 15 minutes
+long: .venv/.dev parts ## a kill at every step, every failing statement, the drill, three brokers, two writers, fifty kills over a thousand pages: 20 minutes
 	$(PYTEST) $(LONG)
 
 parts: ## PostgreSQL, Alertmanager, Prometheus, Java from Debian, Kafka from Maven Central
