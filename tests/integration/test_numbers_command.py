@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -14,12 +15,14 @@ SETTINGS = (
     '[[rules]]\nid = "audit.periodic"\nenabled = true\nat_least = 10\n'
     '[[rules]]\nid = "incident.other"\nenabled = true\n'
 )
-TODAY = datetime.now(UTC).replace(hour=2, minute=0, second=0, microsecond=0)
+BEIJING = ZoneInfo("Asia/Shanghai")
+# The running day's first instant: no hour of the clock puts it ahead of the command's own.
+TODAY = datetime.now(BEIJING).replace(hour=0, minute=0, second=0, microsecond=0)
 SAID = ("--by", "privacy office", "--reason", "census of 2026")
 
 
 def grown() -> list[str]:
-    """Forty people: one each day, up to today in Beijing."""
+    """Forty people: one each day, the last as today began in Beijing."""
     return [event(f"p{n}", time=(TODAY - timedelta(days=39 - n)).isoformat()) for n in range(40)]
 
 
@@ -130,7 +133,7 @@ def test_a_forecast_is_folded_from_the_book(filled: Home) -> None:
 
     assert (found["processor"], found["rule"]) == ("acme", "frt.file")
     assert (found["outlook"], found["per_day"], found["individuals"]) == ("expected", 1.0, 40)
-    # Ten more at one a day; today may have begun in Beijing since the last one came.
+    # Ten more at one a day; a day may have ended in Beijing since the last one came.
     due = datetime.fromisoformat(found["day"]).date() - TODAY.date()
     assert timedelta(days=9) <= due <= timedelta(days=11)
 
