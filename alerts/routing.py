@@ -13,6 +13,7 @@ from typing import Final
 from alerts.people import Person
 from alerts.values import Language
 from monitor.facts import Instant
+from monitor.filings import family
 from monitor.notices import Kind, Notice, Severity
 
 PAGES: Final = frozenset({Severity.PAGE})
@@ -54,14 +55,19 @@ class Route:
     language: Language | None = None
 
     def takes(self, notice: Notice) -> bool:
-        """Tell whether *notice* is meant; one without a processor or rule has none that is."""
+        """Tell whether *notice* is meant; one without a processor or rule has none that is.
+
+        A rule is meant with the legacy row that its duties turn into: a fact that comes late moves
+        one there, and its page takes the place of what was told by this route.
+        """
         asked = (
             (self.processors, notice.processor),
-            (self.rules, notice.rule),
             (self.kinds, notice.kind),
             (self.severities, notice.severity),
         )
-        return all(wanted is None or value in wanted for wanted, value in asked)
+        rule = notice.rule
+        named = self.rules is None or (rule is not None and {rule, family(rule)} & self.rules)
+        return bool(named) and all(wanted is None or value in wanted for wanted, value in asked)
 
 
 @dataclass(frozen=True, slots=True)

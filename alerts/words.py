@@ -218,6 +218,15 @@ def summary_of_duty(duty: OpenDuty) -> Words:
     return _headline(Kind.DUTY_OPENED, duty.rule, duty.processor, duty.body)
 
 
+def shown_elsewhere(duty: OpenDuty) -> Words:
+    """Return what the former alert of a duty that is owed again says at its end."""
+    return Words(
+        f"{duty.processor}: not met, but owed again under {duty.rule}; see the alert with the "
+        f"notice {duty.again}",
+        f"{duty.processor}：并未完成，{duty.rule} 义务重新生效；见带有 notice {duty.again} 的告警",
+    )
+
+
 def title(notice: Notice, language: Language) -> str:
     """Return the line of ``summary`` in *language*."""
     return summary(notice).in_(language)

@@ -11,12 +11,13 @@ from alerts.channels.log import LogSettings
 from alerts.routing import Escalation, Route, Routing
 from deploy.channels import ChannelSettings
 from deploy.reading import BadConfig
-from monitor.notices import Severity
+from monitor.notices import Kind, Severity
 
 _ONCE: Final = (
     "no escalation takes pages: each channel is told a page once, and never again if nobody "
     'sees it; add [[escalations]] and [[routes]] with severities = ["page"] that name it'
 )
+_IN_ITS_PLACE: Final = (Kind.DUTY_MOVED, Kind.DUE_MOVED, Kind.DUTY_REOPENED, Kind.FILING_STEP)
 _INLINE: Final = frozenset(
     {"authorization", "database_password", "key_password", "password", "previous_secret", "secret"}
 )
@@ -73,6 +74,21 @@ def unescalated(routing: Routing) -> list[str]:
     if any(_of_pages(route) and _escalates(route, escalations) for route in routing.routes):
         return []
     return [_ONCE]
+
+
+def parted(routing: Routing) -> list[str]:
+    """Return a sentence for each route that takes the page of a duty and not what ends that page.
+
+    Who is told that a duty is open would never hear that it is due earlier or owed again.
+    """
+    return [
+        f"routes[{number}].kinds: takes duty_opened, but not {', '.join(left)}: such a page takes "
+        "the place of duty_opened, goes to others, and ends the escalation of this route; add it"
+        for number, route in enumerate(routing.routes)
+        if route.kinds is not None and Kind.DUTY_OPENED in route.kinds and _of_pages(route)
+        for left in [[one.value for one in _IN_ITS_PLACE if one not in route.kinds]]
+        if left
+    ]
 
 
 def _of_pages(route: Route) -> bool:

@@ -138,6 +138,7 @@ class OpenDuty:
     """A duty that is owed now: a state, to be shown for as long as it lasts.
 
     *again* is the key of the newest page that told that it is owed again; None: there was none.
+    *former* are what *again* was before.
     """
 
     processor: str
@@ -146,6 +147,7 @@ class OpenDuty:
     opened_at: Instant
     body: Body = field(default_factory=dict)
     again: str | None = None
+    former: tuple[str | None, ...] = ()
 
     def __post_init__(self) -> None:
         for name in (self.processor, self.rule, self.duty):

@@ -553,11 +553,12 @@ class OutboxContract:
             desk.put(replace(notice(name, duty="one", kind=kind), processor="acme"))
         submitted = notice("info", duty="two", kind=Kind.FILING_STEP, severity=Severity.INFO)
         desk.put(replace(submitted, processor="acme"))
-        shown = {one.duty: one.again for one in desk.open_duties()}
+        shown = {one.duty: (*one.former, one.again) for one in desk.open_duties()}
         desk.close_duty(duty("one"), NOW + SECOND)
         (closed,) = desk.closed_duties_since(NOW + SECOND)
 
-        assert shown == {"one": key_of(kind, "second"), "two": None}
+        keys = (key_of(kind, "first"), key_of(kind, "second"))
+        assert shown == {"one": (None, *keys), "two": (None,)}
         assert closed.again == key_of(kind, "second")
 
 

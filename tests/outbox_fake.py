@@ -5,6 +5,7 @@ A file and not memory, so that a process can be killed over it. As good as ``out
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -78,10 +79,10 @@ AND key IN (SELECT n.key FROM notice n WHERE {_OVER})
 """  # noqa: S608 - constants
 
 _AGAIN = """
-(SELECT key FROM notice n
+(SELECT json_group_array(key) FROM (SELECT key FROM notice n
     WHERE (n.processor, n.rule, n.duty) = (duty.processor, duty.rule, duty.duty)
     AND n.severity = 'page' AND n.kind IN ('duty_reopened', 'filing_step')
-    ORDER BY n.rowid DESC LIMIT 1)
+    ORDER BY n.rowid))
 """
 
 _NEWS = {"duties": NEWS_OF_DUTIES, "pages": NEWS_OF_PAGES}
@@ -241,9 +242,16 @@ class SqliteOutbox:
             ).fetchall()
         return [
             OpenDuty(
-                processor=who, rule=rule, duty=duty, opened_at=at, body=body_from(body), again=again
+                processor=who,
+                rule=rule,
+                duty=duty,
+                opened_at=at,
+                body=body_from(body),
+                again=pages[-1],
+                former=pages[:-1],
             )
             for who, rule, duty, at, body, again in found
+            for pages in [(None, *json.loads(again))]
         ]
 
     def closed_duties_since(self, since: Instant) -> Sequence[ClosedDuty]:
@@ -253,7 +261,10 @@ class SqliteOutbox:
                 " WHERE closed_at >= ?",
                 (since,),
             ).fetchall()
-        return [ClosedDuty(*row) for row in found]
+        return [
+            ClosedDuty(who, rule, duty, opened, closed, (None, *json.loads(again))[-1])
+            for who, rule, duty, opened, closed, again in found
+        ]
 
     def told_since(self, channel: str, since: Instant, until: Instant) -> Sequence[Told]:
         with self._begin() as database:

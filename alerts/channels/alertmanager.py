@@ -25,6 +25,7 @@ from alerts.channels.http import HttpSettings, Poster, rfc3339
 from alerts.channels.urls import checked_url
 from alerts.origin import NOWHERE, Origin
 from monitor.facts import Instant
+from monitor.filings import family
 from monitor.notices import (
     PAGED_AGAIN,
     Body,
@@ -37,6 +38,8 @@ from monitor.notices import (
 )
 
 Alert: TypeAlias = dict[str, str | dict[str, str]]
+
+_Matter: TypeAlias = tuple[str, str, str]
 
 _SECOND: Final = 1_000_000
 _PATH: Final = "/api/v2/alerts"
@@ -117,10 +120,11 @@ class Alertmanager:
 
         What lasts of *told* goes on as duties do, and ends by itself once it is told no more.
         """
-        firing = {_name(duty): self._firing(duty, now) for duty in duties}
+        firing = {_matter(*_name(duty)): self._firing(duty, now) for duty in duties}
         # A duty that is open is never shown as closed, whatever the other list says.
-        ended = [self._ended(duty, now) for duty in closed if _name(duty) not in firing]
+        ended = [self._ended(duty, now) for duty in closed if _matter(*_name(duty)) not in firing]
         events = [self._told(one, now) for one in told if not _is_shown(one, firing)]
+        ended += [self._former(duty, one, now) for duty in duties for one in duty.former]
         alerts = [*firing.values(), *ended, *events]
         for start in range(0, len(alerts), _MOST_AT_ONCE):
             self._post(alerts[start : start + _MOST_AT_ONCE], now, {})
@@ -155,6 +159,16 @@ class Alertmanager:
     def _ended(self, duty: ClosedDuty, now: Instant) -> Alert:
         labels = duty_labels(*_name(duty), duty.again)
         return self._alert(labels, {}, duty.opened_at, min(duty.closed_at, now))
+
+    def _former(self, duty: OpenDuty, again: str | None, now: Instant) -> Alert:
+        """Return the end of the alert that *duty* had before it was owed again.
+
+        Alertmanager may tell that after the page: its words must not sound as if nothing were owed.
+        """
+        labels = duty_labels(*_name(duty), again)
+        said = words.shown_elsewhere(duty)
+        annotations = {"summary": said.en, "summary_zh": said.zh}
+        return self._alert(labels, annotations, duty.opened_at, now)
 
     def _event_end(self, sent_at: Instant) -> Instant:
         return sent_at + self._settings.event_life_s * _SECOND
@@ -219,7 +233,7 @@ def _pages_again(notice: Notice) -> bool:
     return notice.kind in PAGED_AGAIN and notice.severity is Severity.PAGE
 
 
-def _is_shown(told: Told, firing: Container[tuple[str, str, str]]) -> bool:
+def _is_shown(told: Told, firing: Container[_Matter]) -> bool:
     """Tell whether what was told is among the duties that are *firing*, or over with its duty.
 
     By the routes a channel may be told that a duty is owed again, and not shown it.
@@ -227,7 +241,12 @@ def _is_shown(told: Told, firing: Container[tuple[str, str, str]]) -> bool:
     one = told.notice
     if not (told.lasting and _pages_again(one)):
         return _is_state(one)
-    return (one.processor, one.rule, one.duty) in firing
+    return _matter(one.processor or "", one.rule or "", one.duty or "") in firing
+
+
+def _matter(processor: str, rule: str, duty: str) -> _Matter:
+    """Return what stays the same when a duty turns into its legacy row."""
+    return processor, family(rule), duty
 
 
 def _state_labels(notice: Notice) -> dict[str, str]:

@@ -14,7 +14,7 @@ from deploy.reading import BadConfig
 from deploy.settings import Settings
 from deploy.settings_deadman import hasty
 from deploy.settings_people import hasty_repeats
-from deploy.settings_untold import reaching, unescalated, warnings
+from deploy.settings_untold import parted, reaching, unescalated, warnings
 from deploy.wiring import calendar_of, upgrade_database
 
 
@@ -79,7 +79,7 @@ def _warnings(settings: Settings) -> list[str]:
     alone = settings.deadman is not None and not settings.topics
     if reaching(settings.channels) and not alone:
         said += unescalated(settings.routing)
-    said += hasty_repeats(settings.routing)
+    said += hasty_repeats(settings.routing) + parted(settings.routing)
     if isinstance(settings.deadman, DeadmanSettings):
         said += hasty(settings.deadman)
     return said

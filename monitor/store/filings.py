@@ -70,6 +70,8 @@ def bring_about(
         if not before.is_told(again):
             work.tell_reopened(again.duty)
         before.end_pages(again, known_at)
+    for again in before.failed_at_once():
+        before.end_pages(again, known_at)
     return work.settled
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import TypeAlias, TypeVar
 
-from sqlalchemy import Connection, Engine, func, insert, select
+from sqlalchemy import Connection, Engine, func, insert, select, true
 from sqlalchemy.exc import IntegrityError
 
 from monitor.agreeing import Agreed
@@ -79,6 +79,18 @@ class Names:
         for store_id, processor_id in connection.execute(select(schema.tenants)):
             pair = (names.store_by_id[store_id].name, names.processor_by_id[processor_id])
             names.tenants.add(pair)
+        return names
+
+    @classmethod
+    def of_processors(cls, connection: Connection, wanted: Iterable[str] | None) -> Names:
+        """Read the numbers of *wanted* processors, or of all, and no other name.
+
+        For who asks about a duty at each page: the places of an installation may be many thousand.
+        """
+        names, table = cls(), schema.processors
+        named = true() if wanted is None else table.c.name.in_(list(wanted))
+        for row in connection.execute(select(table).where(named)):
+            names._processor(row.id, row.name)
         return names
 
     def _processor(self, number: int, name: str) -> None:

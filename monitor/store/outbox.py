@@ -8,8 +8,9 @@ failed attempts are not, they are kept beside the delivery to be shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
     Connection,
@@ -28,6 +29,7 @@ from sqlalchemy import (
 
 from monitor.duties import Duty
 from monitor.facts import Instant
+from monitor.filings import family
 from monitor.notices import (
     LONGEST_PAUSE,
     NOBODY_NAMED,
@@ -58,6 +60,7 @@ from monitor.store.trust import Trust
 from monitor.trust import Sources, Why, in_body
 
 SENT = "notice.sent"
+_Matter: TypeAlias = tuple[str, str, str]  # processor, family of rules, key of the duty
 _n, _d, _c = schema.notices.c, schema.deliveries.c, schema.channels.c
 _OWED = (_d.sent_at.is_(None), _d.skipped_at.is_(None))
 _LONGEST = 200
@@ -198,9 +201,11 @@ class SqlOutbox:
                     duty=duty.key,
                     opened_at=duty.opened_at,
                     body=_body(duty, against[duty.processor]),
-                    again=again.get((duty.processor, duty.rule, duty.key)),
+                    again=pages[-1],
+                    former=pages[:-1],
                 )
                 for duty in duties
+                for pages in [again[_matter_of(duty)]]
             ]
 
     def closed_duties_since(self, since: Instant) -> Sequence[ClosedDuty]:
@@ -210,7 +215,9 @@ class SqlOutbox:
             duties = owing.read_duties(connection, Names.load(connection))
             again = _paged_again(connection)
             return [
-                ClosedDuty(*name, duty.opened_at, ended, again.get(name))
+                ClosedDuty(
+                    *name, duty.opened_at, ended, (None, *again.get(_matter_of(duty), ()))[-1]
+                )
                 for _, duty in duties
                 for name in [(duty.processor, duty.rule, duty.key)]
                 if (ended := _no_more_owed(duty)) is not None
@@ -235,15 +242,23 @@ class SqlOutbox:
             return read_waiting(connection)
 
 
-def _paged_again(connection: Connection) -> dict[tuple[str, str, str], str]:
-    """Return the newest page that a duty is owed again, by processor, rule and duty."""
+def _paged_again(connection: Connection) -> Mapping[_Matter, tuple[str | None, ...]]:
+    """Return the pages that a duty is owed again, oldest first; before them, None."""
     kinds = [kind.value for kind in PAGED_AGAIN]
     query = (
         select(_n.processor, _n.rule, _n.duty, _n.key)
         .where(_n.kind.in_(kinds), _n.severity == Severity.PAGE.value, _n.duty.is_not(None))
         .order_by(_n.id)
     )
-    return {(row.processor, row.rule, row.duty): row.key for row in connection.execute(query)}
+    found: defaultdict[_Matter, tuple[str | None, ...]] = defaultdict(lambda: (None,))
+    for row in connection.execute(query):
+        found[row.processor, family(row.rule), row.duty] += (row.key,)
+    return found
+
+
+def _matter_of(duty: Duty) -> _Matter:
+    """Return by what its pages are found: a duty may have turned into its legacy row since."""
+    return duty.processor, family(duty.rule), duty.key
 
 
 def _no_more_owed(duty: Duty) -> Instant | None:

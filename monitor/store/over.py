@@ -11,6 +11,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Row, exists, func, or_, select
 
+from monitor.duties import Duty
+from monitor.facts import Instant
 from monitor.filings import family, of_family
 from monitor.notices import Kind, Notice, Severity
 from monitor.store import owing, schema
@@ -31,13 +33,14 @@ def not_over(connection: Connection, notices: Mapping[int, Notice]) -> list[int]
     An older reminder of a duty is superseded by the next one there is, among *notices* or not:
     whoever has acknowledged the newest has not brought the one before back to life.
     """
-    owed = _owed(connection, notices.values())
+    owed_until = _owed_until(connection, notices.values())
     ended = _ended(connection, notices) | _older(connection, notices)
-    return [
+    ended |= {
         number
-        for number, one in sorted(notices.items())
-        if number not in ended and (one.kind not in OF_CLOCKS or owed.get(_about(one), True))
-    ]
+        for number, one in notices.items()
+        if one.kind in OF_CLOCKS and owed_until.get(_about(one)) is not None
+    }
+    return sorted(notices.keys() - ended)
 
 
 def over(connection: Connection, numbers: Collection[int]) -> frozenset[int]:
@@ -58,8 +61,9 @@ def calls_nobody(connection: Connection, notice: Notice) -> bool:
     """Tell whether *notice* is not to be told on a channel any more that has not told it yet.
 
     What is over for good, a step of an escalation whose page is over, and a page about the clock of
-    a duty that is owed no more. That one only if somebody was told it or has acknowledged it: else
-    a duty could open and end without a word.
+    a duty that is owed no more. That one only if the duty was owed when it was written, and if
+    somebody was told it or has acknowledged it: else a duty could open and end without a word, and
+    that a filing was late after all would be told on one channel.
     """
     if ended_for_good(connection, notice):
         return True
@@ -68,8 +72,9 @@ def calls_nobody(connection: Connection, notice: Notice) -> bool:
         return bool(over(connection, connection.scalars(page).all()))
     if notice.severity is not Severity.PAGE or notice.kind not in OF_CLOCKS:
         return False
-    owed = _owed(connection, [notice]).get(_about(notice), True)
-    return not owed and _known_to_somebody(connection, notice)
+    until = _owed_until(connection, [notice]).get(_about(notice))
+    stale = until is not None and notice.created_at < until
+    return stale and _known_to_somebody(connection, notice)
 
 
 def _known_to_somebody(connection: Connection, notice: Notice) -> bool:
@@ -89,24 +94,33 @@ def ended_for_good(connection: Connection, notice: Notice) -> bool:
     return connection.execute(marked.where(_n.key.in_(keys))).first() is not None
 
 
-def _owed(connection: Connection, notices: Iterable[Notice]) -> Mapping[_Which, bool]:
-    """Return whether the duties that *notices* may be about are owed.
+def _owed_until(
+    connection: Connection, notices: Iterable[Notice]
+) -> Mapping[_Which, Instant | None]:
+    """Return since when the duties that *notices* may be about are owed no more; None: they are.
 
     By their rule, and by those that they may have had before.
     """
     about = sorted({one.processor or "" for one in notices if one.duty is not None})
     if not about:
         return {}
-    names, where = Names.load(connection), []
-    if len(about) <= _SOME:
-        mine = [names.processor_ids[one] for one in about if one in names.processor_ids]
-        where = [schema.duties.c.processor_id.in_(mine)]
-    exact, renamed = dict[_Which, bool](), dict[_Which, bool]()
+    few = len(about) <= _SOME
+    names = Names.of_processors(connection, about if few else None)
+    where = [schema.duties.c.processor_id.in_(sorted(names.processor_by_id))] if few else []
+    exact, renamed = dict[_Which, Instant | None](), dict[_Which, Instant | None]()
     for _, duty in owing.read_duties(connection, names, where):
-        exact[duty.processor, duty.rule, duty.key] = duty.owed
+        until = _ended_at(duty)
+        exact[duty.processor, duty.rule, duty.key] = until
         for rule in of_family(duty.rule):
-            renamed[duty.processor, rule, duty.key] = duty.owed
+            renamed[duty.processor, rule, duty.key] = until
     return renamed | exact
+
+
+def _ended_at(duty: Duty) -> Instant | None:
+    if duty.owed:
+        return None
+    closed = duty.opened_at if duty.closed_at is None else duty.closed_at
+    return duty.life.taken[-1].known_at if duty.life.taken else closed
 
 
 def _about(notice: Notice) -> _Which:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, exists, select
 
 from monitor.facts import Instant
 from monitor.filings import of_family
@@ -11,6 +11,7 @@ from monitor.store import schema
 from monitor.store.owing import notice_of
 
 _n, _c, _a = schema.notices.c, schema.channels.c, schema.acknowledgements.c
+_d = schema.deliveries.c
 _ROUND = ("page", "escalation", "escalation_step")
 
 
@@ -44,9 +45,13 @@ def newer(connection: Connection, notice: Notice) -> Notice | None:
 
 
 def heard(connection: Connection, notice: Notice, before: Instant) -> bool:
-    """Tell whether somebody had acknowledged *notice* *before* then."""
+    """Tell whether somebody had acknowledged *notice* *before* then, having been told it.
+
+    Who acknowledges a duty acknowledges all its pages, also one that no channel could tell yet.
+    """
     number = select(_n.id).where(_n.key == notice.key).scalar_subquery()
-    query = select(_a.notice_id).where(_a.notice_id == number, _a.at < before)
+    told = exists().where(_d.notice_id == _a.notice_id, _d.sent_at <= _a.at)
+    query = select(_a.notice_id).where(_a.notice_id == number, _a.at < before, told)
     return connection.execute(query).first() is not None
 
 

@@ -9,14 +9,14 @@ again, and nobody is marked as having acknowledged them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select
 
 from monitor.duties import Duty
 from monitor.facts import Instant
-from monitor.notices import Kind, Severity
+from monitor.notices import PAGED_AGAIN, Kind, Severity
 from monitor.store import ending, owing, schema
 from monitor.store.ending import OF_CLOCKS
 from monitor.store.names import Names
@@ -25,7 +25,7 @@ _n = schema.notices.c
 
 
 class Again(NamedTuple):
-    """A duty that is owed again: what it *was* before the change, and what it is."""
+    """A duty that is owed now: what it *was* before the change, and what it is."""
 
     was: Duty
     duty: Duty
@@ -46,18 +46,19 @@ class Before:
 
     def owed_again(self) -> list[Again]:
         """Return the duties that are owed now and were there before, not owed."""
-        return [
-            Again(self._held[number], duty)
-            for number, duty in self._duties()
-            if duty.owed and number in self._held and not self._held[number].owed
-        ]
+        return [one for one in self._still_owed() if not one.was.owed]
+
+    def failed_at_once(self) -> list[Again]:
+        """Return the duties that were owed before and are, but of which a page tells it anew.
+
+        Submitted and failed in one batch: nobody saw it met.
+        """
+        kinds = [kind.value for kind in PAGED_AGAIN]
+        return [one for one in self._still_owed() if one.was.owed and self._paged(one, kinds)]
 
     def is_told(self, again: Again) -> bool:
         """Tell whether a page about the clock of a duty was written since."""
-        kinds = [kind.value for kind in OF_CLOCKS - {Kind.REMINDER}]
-        page = (_n.kind.in_(kinds), _n.severity == Severity.PAGE.value, _n.id > self._last)
-        query = select(_n.id).where(*page, ending.about(again))
-        return self._connection.execute(query).first() is not None
+        return self._paged(again, [kind.value for kind in OF_CLOCKS - {Kind.REMINDER}])
 
     def end_pages(self, again: Again, now: Instant) -> None:
         """Mark what was told before of a duty as over; see ``ending``.
@@ -65,6 +66,18 @@ class Before:
         What said that nobody has to act any more, too.
         """
         ending.end_pages(self._connection, again.duty, now, until=self._last, met=True)
+
+    def _still_owed(self) -> list[Again]:
+        return [
+            Again(self._held[number], duty)
+            for number, duty in self._duties()
+            if duty.owed and number in self._held
+        ]
+
+    def _paged(self, again: Again, kinds: Sequence[str]) -> bool:
+        page = (_n.kind.in_(kinds), _n.severity == Severity.PAGE.value, _n.id > self._last)
+        query = select(_n.id).where(*page, ending.about(again))
+        return self._connection.execute(query).first() is not None
 
     def _duties(self) -> Iterable[tuple[int, Duty]]:
         mine = schema.duties.c.processor_id == self._names.processor_ids[self.processor]

@@ -242,6 +242,34 @@ def test_by_the_shipped_routes_a_duty_that_is_owed_again_pages_once_more(
     assert left["labels"]["notice"] == told(kind, duty).key
 
 
+def test_the_end_of_a_duty_s_former_alert_says_that_it_is_owed_again(
+    desk: SqliteOutbox, processor: str
+) -> None:
+    """It was submitted and failed at once: its pager hears the end of one alert after the other."""
+    require(services.available())
+    with receiving(Answer(200)) as pager:
+        shipped = SHIPPED.read_text("utf-8").replace("https://pager.example/facetally", pager.url)
+        manager = services.Alertmanager(shipped.replace("interval: 5m", "interval: 1s"))
+        try:
+            manager.start()
+            duty = opened(desk, processor)
+            with alerts_running(desk, manager.url):
+                wait_for(lambda: pages(pager, "firing") > 0)
+                failed = told(Kind.FILING_STEP, duty)
+                desk.put(failed)
+                wait_for(lambda: pages(pager, "firing") > 1)
+                wait_for(lambda: pages(pager, "resolved") > 0)
+        finally:
+            manager.close()
+    messages = [json.loads(one.body) for one in list(pager.requests)]
+    (end,) = [one for one in messages if one["status"] == "resolved"]
+
+    assert "notice" not in end["commonLabels"]
+    assert "owed again" in end["commonAnnotations"]["summary"]
+    assert failed.key in end["commonAnnotations"]["summary"]
+    assert failed.key in end["commonAnnotations"]["summary_zh"]
+
+
 WAITING_GROUP = CONFIGURATION.replace("group_wait: 0s", "group_wait: 3s")
 
 

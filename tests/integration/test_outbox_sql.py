@@ -84,6 +84,7 @@ class AsGiven(SqlDesk):
                 opened_at=found.opened_at,
                 body={"individuals": found.body["individuals"]},
                 again=found.again,
+                former=found.former,
             )
             for found in super().open_duties()
         ]
