@@ -78,6 +78,19 @@ def test_the_token_of_the_dead_man_is_put_where_alertmanager_reads_it() -> None:
     assert f"credentials_file: {named}" in (REPOSITORY / CONFIGURATION).read_text("utf-8")
 
 
+def test_prometheus_has_the_label_before_anybody_listens_for_it() -> None:
+    """Edited and not loaded, its watchdog has no name: the dead man would page for ever."""
+    section = SECTIONS["The dead-man's receiver"]
+    after = section[section.index("external_labels:\n") :]
+    (loaded,) = re.findall(
+        r"^```console\n\$ promtool check config (\S+)\n\$ systemctl reload prometheus.service\n```",
+        after[: after.index("Alertmanager gets")],
+        re.MULTILINE,
+    )
+
+    assert loaded == "/etc/prometheus/prometheus.yml"
+
+
 def test_what_the_units_call_is_in_a_package_that_is_installed() -> None:
     """``openssl``, ``psql``, ``promtool`` and ``amtool`` are on no Debian by themselves."""
     line = typed("Packages")[-1]
