@@ -236,7 +236,7 @@ def test_prometheus_takes_the_whole_of_what_it_is_given(tmp_path: Path, promtool
     settings = [block for block in found if isinstance(block, dict)]
     # A key that comes again is shown whole: it takes the place of what it was.
     whole = yaml.safe_dump({key: block[key] for block in settings for key in block})
-    (line,) = [line for line in COMMANDS if line.startswith(RUNBOOKS)]
+    (line,) = {line for line in COMMANDS if line.startswith(RUNBOOKS)}
     base, folder = line.split()[1:]
     file, rules = tmp_path / "prometheus.yml", tmp_path / "rules"
     file.write_text(whole.replace(folder, str(rules)), "utf-8")

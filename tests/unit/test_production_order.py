@@ -39,6 +39,25 @@ def test_rights_are_given_between_the_upgrade_and_the_first_worker(sections: lis
     assert upgraded < lines.index(GRANTS) < started(lines, "facetally-worker@1.service")
 
 
+def test_an_upgrade_has_prometheus_judge_by_the_rules_of_the_release_under_the_silence() -> None:
+    lines = typed("Upgrade")
+    (written,) = [n for n, line in enumerate(lines) if line.startswith("deploy/prometheus/")]
+
+    assert lines[written] in typed("Prometheus and Alertmanager")
+    assert lines[written + 1] == "systemctl reload prometheus.service"
+    assert lines.index("facetally-silence 1h upgrade") < written
+    assert written < started(lines, "facetally-alerts.service")
+
+
+def test_an_upgrade_stops_the_workers_of_a_second_machine_as_well() -> None:
+    words = SECTIONS["Upgrade"].partition("**A second machine of workers**")[2]
+    order = ["stopped", "before the backup", "pip", "starts them again after"]
+    places = [words.find(one) for one in order]
+
+    assert -1 not in places
+    assert places == sorted(places)
+
+
 def test_nothing_that_tells_anybody_is_started_before_there_is_somebody_to_tell() -> None:
     """Debian's Alertmanager answers 200 by itself: a page would be delivered, and to nobody."""
     before = list(SECTIONS)[: list(SECTIONS).index("With compose")]
