@@ -199,6 +199,15 @@ def test_after_a_restore_nobody_is_told_before_a_person_has_looked() -> None:
     assert "facetally-alerts" not in lines[workers]
 
 
+@pytest.mark.parametrize("name", ["production.md", "runbooks/database_restored.md"])
+def test_a_restore_is_accepted_when_prometheus_has_seen_that_it_is_one(name: str) -> None:
+    """Nothing else tells it from evidence that was removed (rules/numbers.yml)."""
+    text = (REPOSITORY / "docs" / name).read_text("utf-8")
+
+    assert re.search(r"[Aa]ccept[^.\n]* alerts has run for two minutes", text)
+    assert "FacetallyAuditShrunk" in text
+
+
 @pytest.mark.parametrize(
     ("name", "changed"), [("Upgrade", "db-upgrade"), ("Backup and restore", "RENAME")]
 )
