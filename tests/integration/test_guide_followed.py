@@ -125,7 +125,7 @@ def test_alertmanager_goes_on_only_with_receivers_of_ones_own_and_keeps_them(
 
 def test_the_token_that_is_pasted_is_the_one_that_was_shown(machine: Machine) -> None:
     machine.follow(["apt-get install --yes prometheus"])
-    (show,), (put,), _ = blocks("The dead-man's receiver")[2:]
+    (show,), (put,), _ = blocks("The dead-man's receiver")[3:]
     token = machine.place("/etc/facetally/deadman-token")
     token.parent.mkdir(parents=True)
     token.write_text("bm90IGEgc2VjcmV0\n")

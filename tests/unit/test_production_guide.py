@@ -76,6 +76,7 @@ def test_every_line_of_an_example_is_a_command_that_is_looked_at_here() -> None:
         "facetally",
         "facetally-backup",
         "facetally-drill",
+        "facetally-silence",
         PIP,
         PROGRAM,
         REFUSING,
@@ -135,7 +136,12 @@ def test_every_unit_is_installed() -> None:
         Path(word).name for words in of("cp") for word in words[:-1] if word.startswith("deploy/")
     }
 
-    assert copied == UNITS | {"facetally", "facetally-backup", "facetally-drill"}
+    assert copied == UNITS | {
+        "facetally",
+        "facetally-backup",
+        "facetally-drill",
+        "facetally-silence",
+    }
 
 
 @pytest.mark.parametrize("program", ["psql", "pg_restore"])
@@ -226,9 +232,11 @@ def test_the_jobs_of_prometheus_are_those_of_the_rules_and_addresses_those_of_th
 
 def test_prometheus_takes_the_whole_of_what_it_is_given(tmp_path: Path, promtool: Promtool) -> None:
     """The blocks of the guide as one file, and the rules where its command writes them."""
-    found = YAML.findall(GUIDE)
-    whole = "".join(block for block in found if isinstance(yaml.safe_load(block), dict))
-    (line,) = [line for line in COMMANDS if line.startswith(RUNBOOKS)]
+    found = [yaml.safe_load(block) for block in YAML.findall(GUIDE)]
+    settings = [block for block in found if isinstance(block, dict)]
+    # A key that comes again is shown whole: it takes the place of what it was.
+    whole = yaml.safe_dump({key: block[key] for block in settings for key in block})
+    (line,) = {line for line in COMMANDS if line.startswith(RUNBOOKS)}
     base, folder = line.split()[1:]
     file, rules = tmp_path / "prometheus.yml", tmp_path / "rules"
     file.write_text(whole.replace(folder, str(rules)), "utf-8")
@@ -244,6 +252,7 @@ def test_prometheus_takes_the_whole_of_what_it_is_given(tmp_path: Path, promtool
     assert [book for book in books if not book.startswith(f"{base}/")] == []
     assert books
     assert set(read) == {"global", "rule_files", "alerting", "scrape_configs"}
+    assert settings[0]["global"].items() < read["global"].items()
 
 
 def test_alerts_go_to_the_alertmanager_that_is_scraped() -> None:

@@ -39,6 +39,25 @@ def test_rights_are_given_between_the_upgrade_and_the_first_worker(sections: lis
     assert upgraded < lines.index(GRANTS) < started(lines, "facetally-worker@1.service")
 
 
+def test_an_upgrade_has_prometheus_judge_by_the_rules_of_the_release_under_the_silence() -> None:
+    lines = typed("Upgrade")
+    (written,) = [n for n, line in enumerate(lines) if line.startswith("deploy/prometheus/")]
+
+    assert lines[written] in typed("Prometheus and Alertmanager")
+    assert lines[written + 1] == "systemctl reload prometheus.service"
+    assert lines.index("facetally-silence 1h upgrade") < written
+    assert written < started(lines, "facetally-alerts.service")
+
+
+def test_an_upgrade_stops_the_workers_of_a_second_machine_as_well() -> None:
+    words = SECTIONS["Upgrade"].partition("**A second machine of workers**")[2]
+    order = ["stopped", "before the backup", "pip", "starts them again after"]
+    places = [words.find(one) for one in order]
+
+    assert -1 not in places
+    assert places == sorted(places)
+
+
 def test_nothing_that_tells_anybody_is_started_before_there_is_somebody_to_tell() -> None:
     """Debian's Alertmanager answers 200 by itself: a page would be delivered, and to nobody."""
     before = list(SECTIONS)[: list(SECTIONS).index("With compose")]
@@ -76,6 +95,19 @@ def test_the_token_of_the_dead_man_is_put_where_alertmanager_reads_it() -> None:
     assert lines[put - 1] == "cat /etc/facetally/deadman-token"
     assert lines[put + 1 :] == [CHECKED, "systemctl reload prometheus-alertmanager.service"]
     assert f"credentials_file: {named}" in (REPOSITORY / CONFIGURATION).read_text("utf-8")
+
+
+def test_prometheus_has_the_label_before_anybody_listens_for_it() -> None:
+    """Edited and not loaded, its watchdog has no name: the dead man would page for ever."""
+    section = SECTIONS["The dead-man's receiver"]
+    after = section[section.index("external_labels:\n") :]
+    (loaded,) = re.findall(
+        r"^```console\n\$ promtool check config (\S+)\n\$ systemctl reload prometheus.service\n```",
+        after[: after.index("Alertmanager gets")],
+        re.MULTILINE,
+    )
+
+    assert loaded == "/etc/prometheus/prometheus.yml"
 
 
 def test_what_the_units_call_is_in_a_package_that_is_installed() -> None:
@@ -165,6 +197,15 @@ def test_after_a_restore_nobody_is_told_before_a_person_has_looked() -> None:
 
     assert workers < min(looked) < max(looked) < known < alerts
     assert "facetally-alerts" not in lines[workers]
+
+
+@pytest.mark.parametrize("name", ["production.md", "runbooks/database_restored.md"])
+def test_a_restore_is_accepted_when_prometheus_has_seen_that_it_is_one(name: str) -> None:
+    """Nothing else tells it from evidence that was removed (rules/numbers.yml)."""
+    text = (REPOSITORY / "docs" / name).read_text("utf-8")
+
+    assert re.search(r"[Aa]ccept[^.\n]* alerts has run for two minutes", text)
+    assert "FacetallyAuditShrunk" in text
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,12 @@ def test_without_their_marks_pages_go_up_steps_until_somebody_acknowledges(
     assert settings.acknowledging is None
 
 
+def test_without_their_marks_a_page_stands_in_the_journal_still(tmp_path: Path) -> None:
+    settings = unmarked(tmp_path, ":")
+
+    assert settings.routing.of(PAGE).channels == {"log"}
+
+
 @pytest.mark.parametrize("marks", ["?", ":?"])
 def test_acknowledgements_are_heard_on_this_machine_alone(tmp_path: Path, marks: str) -> None:
     heard = unmarked(tmp_path, marks).acknowledging

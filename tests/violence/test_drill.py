@@ -35,7 +35,8 @@ RESTORED: Final = "Backup and restore"
 DRILL: Final = "Drill: the database is lost"
 SAID: Final = '--by "on call" --reason "after the backup"'
 PROGRAMS: Final = tuple(
-    f"/usr/local/sbin/{name}" for name in ("facetally", "facetally-backup", "facetally-drill")
+    f"/usr/local/sbin/{name}"
+    for name in ("facetally", "facetally-backup", "facetally-drill", "facetally-silence")
 )
 SETTINGS: Final = ("/etc/facetally/facetally.toml", "/etc/facetally/owner.env")
 
