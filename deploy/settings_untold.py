@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from alerts.channels.log import LogSettings
 from alerts.routing import Escalation, Route, Routing
@@ -86,9 +86,20 @@ def parted(routing: Routing) -> list[str]:
         "the place of duty_opened, goes to others, and ends the escalation of this route; add it"
         for number, route in enumerate(routing.routes)
         if route.kinds is not None and Kind.DUTY_OPENED in route.kinds and _of_pages(route)
-        for left in [[one.value for one in _IN_ITS_PLACE if one not in route.kinds]]
+        for left in [[one.value for one in _IN_ITS_PLACE if not _told_too(one, route, routing)]]
         if left
     ]
+
+
+def _told_too(kind: Kind, route: Route, routing: Routing) -> bool:
+    """Tell whether whoever *route* leads to is told pages of *kind*, by it or by another route."""
+    return any(
+        _wide_as(other, route)
+        and (other.kinds is None or kind in other.kinds)
+        and other.escalation == route.escalation
+        and set(route.channels) <= set(other.channels)
+        for other in routing.routes
+    )
 
 
 def _of_pages(route: Route) -> bool:
@@ -107,13 +118,17 @@ def _escalates(route: Route, escalations: Mapping[str, Escalation]) -> bool:
 
 
 def _takes_as_much(other: Route, route: Route) -> bool:
-    pairs = (
-        (other.processors, route.processors),
-        (other.rules, route.rules),
-        (other.kinds, route.kinds),
-    )
-    wide = all(theirs is None or (ours is not None and ours <= theirs) for theirs, ours in pairs)
-    return wide and _of_pages(other)
+    return _wide_as(other, route) and _covers(other.kinds, route.kinds)
+
+
+def _wide_as(other: Route, route: Route) -> bool:
+    """Tell whether *other* takes pages of all processors and rules that *route* takes."""
+    named = ((other.processors, route.processors), (other.rules, route.rules))
+    return _of_pages(other) and all(_covers(theirs, ours) for theirs, ours in named)
+
+
+def _covers(theirs: frozenset[Any] | None, ours: frozenset[Any] | None) -> bool:
+    return theirs is None or (ours is not None and ours <= theirs)
 
 
 def _inline(found: object) -> bool:

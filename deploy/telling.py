@@ -12,6 +12,7 @@ from alerts.acknowledging import AckSettings, Answered, Refused, serving
 from alerts.acknowledging import Said as Asked
 from alerts.channel import Channel
 from alerts.channels.apprise_channel import AppriseChannel
+from alerts.channels.log import LogSettings
 from alerts.escalating import Escalating
 from alerts.judging import BySettings
 from alerts.lasting import Lasting
@@ -65,7 +66,8 @@ def beside(monitor: Monitor, metrics: Metrics, *more: Chore) -> Beside:
     settings, engine = monitor.settings, monitor.engine
     days = LiveCalendar(engine, monitor.calendar)
     longest = settings.silence_max_days
-    pages, standings = Pages(engine), Standings(engine, longest)
+    logs = [one.name for one in settings.channels if isinstance(one, LogSettings)]
+    pages, standings = Pages(engine), Standings(engine, longest, logs)
     return Beside(
         judge=BySettings(settings.routing, days.times, standings),
         open_on=Lasting(pages, standings).open_on,

@@ -124,7 +124,7 @@ class Alertmanager:
         # A duty that is open is never shown as closed, whatever the other list says.
         ended = [self._ended(duty, now) for duty in closed if _matter(*_name(duty)) not in firing]
         events = [self._told(one, now) for one in told if not _is_shown(one, firing)]
-        ended += [self._former(duty, one, now) for duty in duties for one in duty.former]
+        ended += [self._former(duty, one) for duty in duties for one in duty.former]
         alerts = [*firing.values(), *ended, *events]
         for start in range(0, len(alerts), _MOST_AT_ONCE):
             self._post(alerts[start : start + _MOST_AT_ONCE], now, {})
@@ -160,15 +160,16 @@ class Alertmanager:
         labels = duty_labels(*_name(duty), duty.again)
         return self._alert(labels, {}, duty.opened_at, min(duty.closed_at, now))
 
-    def _former(self, duty: OpenDuty, again: str | None, now: Instant) -> Alert:
+    def _former(self, duty: OpenDuty, again: str | None) -> Alert:
         """Return the end of the alert that *duty* had before it was owed again.
 
         Alertmanager may tell that after the page: its words must not sound as if nothing were owed.
+        It ends long ago, whatever Alertmanager's clock says: ahead of that it would fire.
         """
         labels = duty_labels(*_name(duty), again)
         said = words.shown_elsewhere(duty)
         annotations = {"summary": said.en, "summary_zh": said.zh}
-        return self._alert(labels, annotations, duty.opened_at, now)
+        return self._alert(labels, annotations, duty.opened_at, duty.opened_at)
 
     def _event_end(self, sent_at: Instant) -> Instant:
         return sent_at + self._settings.event_life_s * _SECOND

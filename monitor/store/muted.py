@@ -6,7 +6,7 @@ what it has kept back and is still open is owed again, in the same transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -129,8 +129,14 @@ def silence_of(row: Row[Any]) -> Silence:
 class Standings:
     """What a sender asks before each notice, ``alerts.judging.Standings``, and of what lasts."""
 
-    def __init__(self, engine: Engine, longest_days: int = LONGEST_DAYS) -> None:
-        self._engine, self._longest = engine, longest_days
+    def __init__(
+        self,
+        engine: Engine,
+        longest_days: int = LONGEST_DAYS,
+        logs: Collection[str] = frozenset(),
+    ) -> None:
+        """Take whom only the channels *logs* have told for nobody: they wake no one."""
+        self._engine, self._longest, self._logs = engine, longest_days, frozenset(logs)
 
     def silencing(self) -> Standing:
         """Return a standing that knows the silences alone: the same for every notice."""
@@ -145,8 +151,10 @@ class Standings:
                 silences=not_ended(connection),
                 broken=pages.broken(connection, now),
                 acknowledged=isinstance(page, str) and _acknowledged(connection, page),
-                heard=overtaken_notices.heard(connection, notice, now - pages.BROKEN_AFTER),
-                over=calls_nobody(connection, notice),
+                heard=overtaken_notices.heard(
+                    connection, notice, now - pages.BROKEN_AFTER, self._logs
+                ),
+                over=calls_nobody(connection, notice, self._logs),
                 newer=overtaken_notices.newer(connection, notice),
                 late=overtaken_notices.late(connection, notice),
                 longest_days=self._longest,

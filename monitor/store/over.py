@@ -7,13 +7,14 @@ as having acknowledged anything by it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Final, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Row, exists, func, or_, select
 
 from monitor.duties import Duty
 from monitor.facts import Instant
-from monitor.filings import family, of_family
+from monitor.filings import OWED, State, Step, family, of_family
 from monitor.notices import Kind, Notice, Severity
 from monitor.store import owing, schema
 from monitor.store.ending import OF_CLOCKS
@@ -57,13 +58,15 @@ def over(connection: Connection, numbers: Collection[int]) -> frozenset[int]:
     return frozenset(heard | ended | _of_ended(connection, calling))
 
 
-def calls_nobody(connection: Connection, notice: Notice) -> bool:
+def calls_nobody(
+    connection: Connection, notice: Notice, logs: Collection[str] = frozenset()
+) -> bool:
     """Tell whether *notice* is not to be told on a channel any more that has not told it yet.
 
     What is over for good, a step of an escalation whose page is over, and a page about the clock of
     a duty that is owed no more. That one only if the duty was owed when it was written, and if
     somebody was told it or has acknowledged it: else a duty could open and end without a word, and
-    that a filing was late after all would be told on one channel.
+    that a filing was late after all would be told on one channel. Nobody is told by one of *logs*.
     """
     if ended_for_good(connection, notice):
         return True
@@ -74,11 +77,13 @@ def calls_nobody(connection: Connection, notice: Notice) -> bool:
         return False
     until = _owed_until(connection, [notice]).get(_about(notice))
     stale = until is not None and notice.created_at < until
-    return stale and _known_to_somebody(connection, notice)
+    return stale and _known_to_somebody(connection, notice, logs)
 
 
-def _known_to_somebody(connection: Connection, notice: Notice) -> bool:
-    sent = exists().where(_d.notice_id == _n.id, _d.sent_at.is_not(None))
+def _known_to_somebody(connection: Connection, notice: Notice, logs: Collection[str]) -> bool:
+    sent = exists().where(
+        _d.notice_id == _n.id, _d.sent_at.is_not(None), _d.channel.not_in(sorted(logs))
+    )
     heard = exists().where(_a.notice_id == _n.id)
     query = select(_n.id).where(_n.key == notice.key, or_(sent, heard))
     return connection.execute(query).first() is not None
@@ -117,10 +122,16 @@ def _owed_until(
 
 
 def _ended_at(duty: Duty) -> Instant | None:
+    """Return when it was known first that nobody has to act, since when that is so."""
     if duty.owed:
         return None
     closed = duty.opened_at if duty.closed_at is None else duty.closed_at
-    return duty.life.taken[-1].known_at if duty.life.taken else closed
+    met = list(takewhile(_is_met, reversed(duty.life.taken)))
+    return min((step.known_at for step in met), default=closed)
+
+
+def _is_met(step: Step) -> bool:
+    return State(step.kind.value) not in OWED
 
 
 def _about(notice: Notice) -> _Which:

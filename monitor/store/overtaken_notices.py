@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import ColumnElement, Connection, exists, select
 
 from monitor.facts import Instant
@@ -44,13 +46,18 @@ def newer(connection: Connection, notice: Notice) -> Notice | None:
     return None
 
 
-def heard(connection: Connection, notice: Notice, before: Instant) -> bool:
+def heard(
+    connection: Connection, notice: Notice, before: Instant, logs: Collection[str] = frozenset()
+) -> bool:
     """Tell whether somebody had acknowledged *notice* *before* then, having been told it.
 
-    Who acknowledges a duty acknowledges all its pages, also one that no channel could tell yet.
+    Who acknowledges a duty acknowledges all its pages, also one that no channel could tell yet, or
+    one of *logs* alone.
     """
     number = select(_n.id).where(_n.key == notice.key).scalar_subquery()
-    told = exists().where(_d.notice_id == _a.notice_id, _d.sent_at <= _a.at)
+    told = exists().where(
+        _d.notice_id == _a.notice_id, _d.sent_at <= _a.at, _d.channel.not_in(sorted(logs))
+    )
     query = select(_a.notice_id).where(_a.notice_id == number, _a.at < before, told)
     return connection.execute(query).first() is not None
 

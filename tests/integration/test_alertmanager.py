@@ -270,6 +270,32 @@ def test_the_end_of_a_duty_s_former_alert_says_that_it_is_owed_again(
     assert failed.key in end["commonAnnotations"]["summary_zh"]
 
 
+def test_a_clock_that_is_ahead_of_alertmanager_s_makes_no_former_alert_fire(processor: str) -> None:
+    require(services.available())
+    duty = OpenDuty(
+        processor=processor,
+        rule="frt.file",
+        duty="1",
+        opened_at=clock(),
+        again="filing_step:1",
+        former=(None,),
+    )
+    with receiving(Answer(200)) as pager:
+        shipped = SHIPPED.read_text("utf-8").replace("https://pager.example/facetally", pager.url)
+        manager = services.Alertmanager(shipped.replace("interval: 5m", "interval: 1s"))
+        try:
+            manager.start()
+            channel = Alertmanager(AlertmanagerSettings(url=manager.url))
+            for _ in range(10):
+                channel.show([duty], [], [], clock() + 30_000_000)
+                time.sleep(0.4)
+        finally:
+            manager.close()
+
+    assert pages(pager, "firing") == 1
+    assert pages(pager, "resolved") == 0
+
+
 WAITING_GROUP = CONFIGURATION.replace("group_wait: 0s", "group_wait: 3s")
 
 

@@ -151,6 +151,29 @@ def test_a_route_that_is_not_told_what_ends_its_page_is_warned_of(
     assert left is None or f"but not {left}: such a page takes the place" in said
 
 
+@pytest.mark.parametrize(
+    ("routes", "warned"),
+    [
+        ('channels = ["alertmanager"]\nseverities = ["page"]', False),
+        ('channels = ["log"]', True),
+        ('channels = ["alertmanager"]\nprocessors = ["acme"]', True),
+    ],
+)
+def test_a_route_whose_channels_another_tells_what_ends_its_page_is_not_warned_of(
+    tmp_path: Path, routes: str, *, warned: bool
+) -> None:
+    made = home(tmp_path)
+    made.settings.write_text(
+        '[[channels]]\nkind = "alertmanager"\nurl = "http://127.0.0.1:9093"\n'
+        '[[channels]]\nkind = "log"\n'
+        '[[routes]]\nchannels = ["alertmanager"]\nkinds = ["duty_opened"]\n'
+        f"[[routes]]\n{routes}\n" + ('severities = ["warning"]\n' if "log" in routes else "")
+    )
+    said = made.good("config", "check").err
+
+    assert ("routes[0].kinds: takes duty_opened" in said) == warned
+
+
 @pytest.mark.parametrize(("repeat", "warnings"), [("1m", 1), ("299s", 1), ("5m", 0), ("1h", 0)])
 def test_a_repeat_that_is_faster_than_anybody_answers_is_warned_of_and_taken(
     tmp_path: Path, repeat: str, warnings: int

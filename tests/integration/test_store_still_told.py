@@ -9,18 +9,21 @@ from datetime import date
 import pytest
 from sqlalchemy import Engine, insert, select
 
+from alerts.judging import BySettings
 from alerts.routing import Escalation, Route, Routing
 from monitor.facts import Instant
+from monitor.filings import StepKind
 from monitor.notices import Kind, Severity
 from monitor.store import over, owing, schema
 from monitor.store.engine import reading
+from monitor.store.muted import Standings
 from monitor.store.names import Names
 from monitor.store.pages import Pages
 from tests.builders import ANN, CY, enrolled
 from tests.integration.feed import POLICY, TWO, Feed, confirmed, on
 from tests.integration.filing_kit import K, filed, judge, say
 from tests.integration.store_kit import MINUTE, NOW, batch, duties, keeper
-from tests.integration.test_store_pages import CHANNELS, HOUR, PEOPLE, STEPS, Office
+from tests.integration.test_store_pages import CHANNELS, HOUR, PEOPLE, STEPS, TIMES, Office
 
 ALL = Routing(channels=CHANNELS)
 ON_CALL = Routing(
@@ -77,19 +80,78 @@ def test_who_acknowledges_a_duty_does_not_have_a_page_that_no_channel_could_tell
     assert kinds(office) == {name: [Kind.DUTY_OPENED, Kind.DUTY_MOVED] for name in CHANNELS}
 
 
-def test_that_a_filing_was_late_after_all_is_told_on_every_channel(
+def test_who_has_only_a_log_of_a_page_does_not_have_it(engine: Engine, office: Office) -> None:
+    """The shipped settings tell pages on the log, too."""
+    office.judge = BySettings(ALL, lambda: TIMES, Standings(engine, logs=["third"]))
+    feed = confirmed(engine, TWO)
+    office.send(NOW + MINUTE)
+    for name in ("first", "second"):
+        office.phones[name].broken = True
+    moved(feed, "2026-01-10", NOW + 2 * HOUR)
+    office.send(NOW + 2 * HOUR + 10)
+    office.acknowledge("acme/frt.file", NOW + 2 * HOUR + MINUTE)
+    for name in ("first", "second"):
+        office.phones[name].broken = False
+    office.pass_to(NOW + 3 * HOUR)
+
+    assert kinds(office) == {name: [Kind.DUTY_OPENED, Kind.DUTY_MOVED] for name in CHANNELS}
+
+
+def test_a_duty_that_opens_and_is_met_while_only_the_log_works_is_told(
     engine: Engine, office: Office
+) -> None:
+    office.judge = BySettings(ALL, lambda: TIMES, Standings(engine, logs=["third"]))
+    for name in ("first", "second"):
+        office.phones[name].broken = True
+    confirmed(engine, TWO)
+    office.send(NOW + MINUTE)
+    say(engine, K.SUBMITTED, "2026-03-05", now=NOW + HOUR)
+    office.send(NOW + HOUR)
+    for name in ("first", "second"):
+        office.phones[name].broken = False
+    office.pass_to(NOW + 2 * HOUR)
+    paged = [name for name, got in kinds(office).items() if Kind.DUTY_OPENED in got]
+
+    assert len(paged) == 2
+    assert "third" in paged
+
+
+@pytest.mark.parametrize("then", [None, K.COMPLETED, K.RETURNED])
+def test_that_a_filing_was_late_after_all_is_told_on_every_channel(
+    engine: Engine, office: Office, then: StepKind | None
 ) -> None:
     feed = confirmed(engine, TWO)
     office.send(NOW + MINUTE)
     say(engine, K.SUBMITTED, "2026-03-05", now=NOW + HOUR)
     office.send(NOW + HOUR)
+    office.phones["third"].broken = True
     moved(feed, "2026-01-10", NOW + 2 * HOUR)
     office.pass_to(NOW + 3 * HOUR)
+    if then is not None:
+        say(engine, then, "2026-03-06", now=NOW + 4 * HOUR)
+    office.phones["third"].broken = False
+    office.pass_to(NOW + 5 * HOUR)
     (filed_late,) = [duty for duty in duties(engine) if duty.rule == "frt.file"]
 
     assert (filed_late.owed, filed_late.in_time) == (False, False)
-    assert [one[-1] for one in kinds(office).values()] == [Kind.DUTY_MOVED] * len(CHANNELS)
+    assert all(Kind.DUTY_MOVED in got for got in kinds(office).values())
+
+
+def test_of_a_duty_that_failed_and_is_annulled_a_channel_that_was_away_hears_no_page(
+    engine: Engine, office: Office
+) -> None:
+    confirmed(engine, TWO)
+    office.send(NOW + MINUTE)
+    say(engine, K.SUBMITTED, "2026-03-05", now=NOW + HOUR)
+    say(engine, K.FAILED, "2026-03-09", now=NOW + 2 * HOUR)
+    office.phones["third"].broken = True
+    office.send(NOW + 2 * HOUR)
+    judge(engine, K.ANNULLED, now=NOW + 3 * HOUR)
+    office.phones["third"].broken = False
+    office.pass_to(NOW + 4 * HOUR)
+    paged = [one for one in office.phones["third"].got if one.severity is Severity.PAGE]
+
+    assert [one.kind for one in paged] == [Kind.DUTY_OPENED]
 
 
 def test_on_call_is_told_of_a_duty_that_late_facts_move_before_its_rule(engine: Engine) -> None:
