@@ -39,6 +39,7 @@ LONGEST: Final = (
     "acceptance/test_kills.py",
     "acceptance/test_recordings_apply.py",
     "prometheus/test_last_mile.py",
+    "unit/test_ten_years.py",
 )
 FOLDERS: Final = ("violence", "acceptance", "prometheus", "integration", "unit")
 

@@ -215,9 +215,7 @@ class SqlOutbox:
             duties = owing.read_duties(connection, Names.load(connection))
             again = _paged_again(connection)
             return [
-                ClosedDuty(
-                    *name, duty.opened_at, ended, (None, *again.get(_matter_of(duty), ()))[-1]
-                )
+                ClosedDuty(*name, duty.opened_at, ended, again[_matter_of(duty)][-1])
                 for _, duty in duties
                 for name in [(duty.processor, duty.rule, duty.key)]
                 if (ended := _no_more_owed(duty)) is not None
